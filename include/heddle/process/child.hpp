@@ -1,0 +1,83 @@
+// Starting a child process and learning how it ended, on an event loop.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include <heddle/prim/config.hpp>
+#include <heddle/process/event_loop.hpp>
+
+namespace heddle::inline HEDDLE_ABI::process {
+
+// What to start. Descriptors are borrowed: the child gets copies, the caller keeps the originals.
+// Everything else the child inherits is put back to a clean state: no other descriptor, default
+// signal handlers, empty signal mask, and (by default) a process group of its own, so that the
+// whole tree can be signalled.
+struct command {
+  std::vector<std::string> argv;           // argv[0] is looked up in PATH unless it has a slash
+  std::vector<std::string> environment{};  // "NAME=value", added to or replacing the parent's
+  std::string directory{};                 // "" = the parent's
+  int standard_input = -1;                 // -1 = /dev/null
+  int standard_output = -1;                // -1 = the parent's
+  int standard_error = -1;                 // -1 = the parent's
+  bool own_group = true;
+};
+
+// How a child ended, and what it cost. Times of the child and of those descendants it waited for.
+struct exit_report {
+  int status = 0;  // exit status, when signal is 0
+  int signal = 0;  // signal that killed it, or 0
+  bool core_dumped = false;
+  std::chrono::steady_clock::time_point started{};
+  std::chrono::steady_clock::time_point ended{};
+  std::chrono::microseconds user{};
+  std::chrono::microseconds system{};
+  long max_rss_kib = 0;
+  long voluntary_switches = 0;
+  long involuntary_switches = 0;
+
+  bool success() const noexcept { return status == 0 && signal == 0; }
+};
+
+// Told once, on the loop's thread, after the child has been reaped.
+class HEDDLE_API exit_handler {
+ public:
+  virtual void on_exit(const exit_report& report) noexcept = 0;
+
+ protected:
+  ~exit_handler() = default;
+};
+
+// A running child. Movable, not copyable. The handle may be destroyed only after on_exit or after
+// detach(); a running child whose handle is destroyed is killed with its group and reaped.
+class HEDDLE_API child {
+ public:
+  // Starts the command. When it returns the program image is running: a command that cannot be
+  // executed is reported here and leaves no process behind.
+  // Blocks until exec (some 0.1-1 ms). Throws std::system_error with the errno of the failed step
+  // (ENOENT, EACCES, E2BIG, EAGAIN, EMFILE, ...) and what() naming the step and the program;
+  // std::invalid_argument for an empty argv or a NUL byte inside a string.
+  // Loop thread only. `handler` must outlive the child.
+  child(event_loop& loop, const command& what, exit_handler& handler);
+  child() noexcept = default;
+  child(child&&) noexcept;
+  child& operator=(child&&) noexcept;
+  ~child();
+
+  pid_t pid() const noexcept;
+  bool running() const noexcept;
+
+  // Signals the child alone, or its whole process group (falls back to the child when it has no
+  // group of its own). Safe against pid reuse while the child is not reaped; nothing happens after.
+  void signal(int number) noexcept;
+  void signal_group(int number) noexcept;
+
+ private:
+  struct state;
+  state* state_ = nullptr;
+};
+
+}  // namespace heddle::inline HEDDLE_ABI::process

@@ -1,0 +1,27 @@
+#include <heddle/base/errors.hpp>
+
+#include <string>
+
+namespace heddle::inline HEDDLE_ABI {
+
+// Destructors are defined here so that each type's vtable and type_info exist once, in the library:
+// an exception thrown by it is caught by type in every program that links it.
+error::~error() = default;
+
+cancelled::cancelled() : error("cancelled before it produced a result") {}
+cancelled::~cancelled() = default;
+
+broken_promise::broken_promise() : error("the promise was destroyed without a result") {}
+broken_promise::~broken_promise() = default;
+
+no_state::no_state(const char* operation)
+    : error(std::string(operation) + ": no state (default constructed, moved from, or already read)") {}
+no_state::~no_state() = default;
+
+already_satisfied::already_satisfied(const char* what) : error(what) {}
+already_satisfied::~already_satisfied() = default;
+
+rejected::~rejected() = default;
+would_starve::~would_starve() = default;
+
+}  // namespace heddle::inline HEDDLE_ABI
