@@ -1,0 +1,65 @@
+#include <heddle/prim/config.hpp>
+
+#if !HEDDLE_MODEL
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <heddle/prim/parker.hpp>
+
+namespace heddle::inline HEDDLE_ABI::prim {
+namespace {
+
+static_assert(sizeof(atomic<unsigned>) == 4, "a futex is four bytes");
+
+// Sleeps while the word holds `expected`, until the absolute steady time `deadline` if there is
+// one. Returns for any reason; callers look again.
+void futex_wait(atomic<unsigned>& word, unsigned expected, const timespec* deadline) noexcept {
+  syscall(SYS_futex, reinterpret_cast<unsigned*>(&word), FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG,
+          expected, deadline, nullptr, FUTEX_BITSET_MATCH_ANY);
+}
+
+void futex_wake_one(atomic<unsigned>* word) noexcept {
+  syscall(SYS_futex, reinterpret_cast<unsigned*>(word), FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+}
+
+timespec to_timespec(time_point t) noexcept {
+  const auto since = t.time_since_epoch();
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(since);
+  const auto rest = std::chrono::duration_cast<std::chrono::nanoseconds>(since - seconds);
+  return {static_cast<time_t>(seconds.count()), static_cast<long>(rest.count())};
+}
+
+}  // namespace
+
+void parker::park() noexcept { park_until(never); }
+
+bool parker::park_until(time_point deadline) noexcept {
+  unsigned expected = empty;
+  if (!state_.compare_exchange_strong(expected, asleep, acquire, acquire)) {
+    state_.store(empty, relaxed);
+    return true;
+  }
+  const timespec limit = deadline == never ? timespec{} : to_timespec(deadline);
+  for (;;) {
+    futex_wait(state_, asleep, deadline == never ? nullptr : &limit);
+    expected = token;
+    if (state_.compare_exchange_strong(expected, empty, acquire, relaxed)) return true;
+    if (deadline == never || clock::now() < deadline) continue;
+    expected = asleep;
+    if (state_.compare_exchange_strong(expected, empty, acquire, acquire)) return false;
+    state_.store(empty, relaxed);  // the token came as the deadline passed
+    return true;
+  }
+}
+
+void parker::unpark() noexcept {
+  atomic<unsigned>* const word = &state_;
+  if (word->exchange(token, release) == asleep) futex_wake_one(word);
+}
+
+}  // namespace heddle::inline HEDDLE_ABI::prim
+
+#endif
