@@ -38,20 +38,21 @@ void parker::park() noexcept { park_until(never); }
 
 bool parker::park_until(time_point deadline) noexcept {
   unsigned expected = empty;
-  if (!state_.compare_exchange_strong(expected, asleep, acquire, acquire)) {
-    state_.store(empty, relaxed);
+  if (!state_.compare_exchange_strong(expected, asleep, relaxed, relaxed)) {
+    // An exchange, not a store: a second unpark may have come since, and what it published must be
+    // seen by whoever swallows its token.
+    state_.exchange(empty, acquire);
     return true;
   }
   const timespec limit = deadline == never ? timespec{} : to_timespec(deadline);
   for (;;) {
     futex_wait(state_, asleep, deadline == never ? nullptr : &limit);
-    expected = token;
-    if (state_.compare_exchange_strong(expected, empty, acquire, relaxed)) return true;
-    if (deadline == never || clock::now() < deadline) continue;
-    expected = asleep;
-    if (state_.compare_exchange_strong(expected, empty, acquire, acquire)) return false;
-    state_.store(empty, relaxed);  // the token came as the deadline passed
-    return true;
+    const bool expired = deadline != never && clock::now() >= deadline;
+    if (expired) return state_.exchange(empty, acquire) == token;
+    if (state_.load(relaxed) == token) {
+      state_.exchange(empty, acquire);
+      return true;
+    }
   }
 }
 
