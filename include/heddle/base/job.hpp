@@ -5,15 +5,20 @@
 
 namespace heddle::inline HEDDLE_ABI {
 
-// What is to be done with a job. Exactly one verb is ever given to a job, and afterwards the job
-// belongs to itself: the caller may not touch it again.
+// What is to be done with a job.
+//
+// Whoever took a job over gives it exactly one of `run` and `discard`; afterwards the job belongs
+// to itself and may not be touched. Before that, and only by somebody who keeps the job alive by
+// other means, it may be given `help` any number of times.
 enum class verb {
-  run,      // do the work
+  run,      // do the work, unless a helper has begun it
   discard,  // give the work up: complete whoever waits for it as cancelled, free what it holds
+  help,     // do the work ahead of its turn, unless it has begun; the queue keeps its entry
 };
 
 // An intrusive unit of work: task cells, stack tasks and coroutine frames all begin with one.
 // `next` belongs to whichever queue holds the job; a job is in at most one queue at a time.
+// A job that cannot be helped ignores that verb.
 struct job {
   using function = void (*)(job*, verb) noexcept;
 
