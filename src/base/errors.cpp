@@ -15,7 +15,8 @@ broken_promise::broken_promise() : error("the promise was destroyed without a re
 broken_promise::~broken_promise() = default;
 
 no_state::no_state(const char* operation)
-    : error(std::string(operation) + ": no state (default constructed, moved from, or already read)") {}
+    : error(std::string(operation) +
+            ": no state (default constructed, moved from, or already read)") {}
 no_state::~no_state() = default;
 
 already_satisfied::already_satisfied(const char* what) : error(what) {}

@@ -18,8 +18,11 @@ template <class T, class Object>
 constexpr decltype(auto) member_target(Object&& object) {
   if constexpr (std::is_base_of_v<T, std::remove_cvref_t<Object>>) {
     return std::forward<Object>(object);
-  } else if constexpr (requires { typename std::remove_cvref_t<Object>::type; object.get(); } &&
-                       !requires { *object; }) {
+  } else if constexpr (
+      requires {
+        typename std::remove_cvref_t<Object>::type;
+        object.get();
+      } && !requires { *object; }) {
     return object.get();
   } else {
     return *std::forward<Object>(object);
@@ -28,13 +31,13 @@ constexpr decltype(auto) member_target(Object&& object) {
 
 template <class M, class T, class Object, class... Args>
   requires std::is_member_function_pointer_v<M T::*>
-constexpr decltype(auto) invoke(M T::*member, Object&& object, Args&&... args) {
+constexpr decltype(auto) invoke(M T::* member, Object&& object, Args&&... args) {
   return (member_target<T>(std::forward<Object>(object)).*member)(std::forward<Args>(args)...);
 }
 
 template <class M, class T, class Object>
   requires std::is_member_object_pointer_v<M T::*>
-constexpr decltype(auto) invoke(M T::*member, Object&& object) {
+constexpr decltype(auto) invoke(M T::* member, Object&& object) {
   return (member_target<T>(std::forward<Object>(object)).*member);
 }
 

@@ -73,8 +73,7 @@ class unique_task {
 
   // Allocates one cell. Throws std::bad_alloc, and what copying or moving the callable throws.
   template <class F>
-    requires(!std::same_as<std::remove_cvref_t<F>, unique_task> &&
-             std::invocable<std::decay_t<F>>)
+    requires(!std::same_as<std::remove_cvref_t<F>, unique_task> && std::invocable<std::decay_t<F>>)
   explicit unique_task(F&& f)
       : job_(detail::callable_job<std::decay_t<F>>::make(std::forward<F>(f))) {}
 

@@ -1,0 +1,129 @@
+#include <heddle/prim/patience.hpp>
+#include <heddle/sync/blocking_region.hpp>
+#include <heddle/sync/mutex.hpp>
+
+#include <optional>
+
+namespace heddle::inline HEDDLE_ABI {
+
+// The queue bit is held for a few instructions. While it is held the locked bit may be set by an
+// arriving thread but never cleared: the fast unlock needs a word without the queue bit, and the
+// slow one needs the bit for itself.
+
+bool mutex::lock_slow(prim::time_point deadline) {
+  prim::patience spin;
+  std::optional<wait_record> record;
+  std::optional<blocking_region> region;
+  for (;;) {
+    std::uintptr_t word = word_.load(prim::relaxed);
+    if ((word & locked) == 0) {
+      if (word_.compare_exchange_weak(word, word | locked, prim::acquire, prim::relaxed)) {
+        return true;
+      }
+      continue;
+    }
+    if (first(word) == nullptr && !spin.exhausted()) {
+      spin.wait();
+      continue;
+    }
+    if (deadline != prim::never && prim::clock::now() >= deadline) return false;
+    if (!region) {
+      record.emplace(wait_record{wait_kind::mutex, this});
+      region.emplace(*record);
+    }
+    node n;
+    if (!append(n)) continue;
+    if (n.waiter.parker.park_until(deadline)) continue;
+    if (withdraw(n)) return false;
+    // Chosen by an unlock in the last moment. The lock may be free with others asleep, so this
+    // thread must try once more before it gives up: whoever holds it then wakes the next.
+    n.waiter.parker.park();
+    return try_lock();
+  }
+}
+
+// Puts the node at the end of the queue, unless the lock has become free.
+bool mutex::append(node& n) noexcept {
+  prim::patience spin;
+  std::uintptr_t word = word_.load(prim::relaxed);
+  for (;;) {
+    if ((word & locked) == 0) return false;
+    if ((word & queue_locked) != 0) {
+      spin.wait();
+      word = word_.load(prim::relaxed);
+      continue;
+    }
+    if (word_.compare_exchange_weak(word, word | queue_locked, prim::acquire, prim::relaxed)) break;
+  }
+  node* head = first(word);
+  if (head == nullptr) {
+    head = &n;
+  } else {
+    head->last.get()->next.set(&n);
+  }
+  head->last.set(&n);
+  word_.store(reinterpret_cast<std::uintptr_t>(head) | locked, prim::release);
+  return true;
+}
+
+// Takes the node out of the queue; false when an unlock has taken it.
+bool mutex::withdraw(node& n) noexcept {
+  prim::patience spin;
+  std::uintptr_t word = word_.load(prim::relaxed);
+  for (;;) {
+    if ((word & queue_locked) != 0) {
+      spin.wait();
+      word = word_.load(prim::relaxed);
+      continue;
+    }
+    if (word_.compare_exchange_weak(word, word | queue_locked, prim::acquire, prim::relaxed)) break;
+  }
+  node* head = first(word);
+  node* before = nullptr;
+  node* at = head;
+  while (at != nullptr && at != &n) {
+    before = at;
+    at = at->next.get();
+  }
+  if (at != nullptr) {
+    node* const after = n.next.get();
+    if (before == nullptr) {
+      if (after != nullptr) after->last.set(n.last.get());
+      head = after;
+    } else {
+      before->next.set(after);
+      if (after == nullptr) head->last.set(before);
+    }
+  }
+  // Not a store: an arriving thread may have set the locked bit meanwhile.
+  word = word_.load(prim::relaxed);
+  while (!word_.compare_exchange_weak(word,
+                                      reinterpret_cast<std::uintptr_t>(head) | (word & locked),
+                                      prim::release, prim::relaxed)) {
+  }
+  return at != nullptr;
+}
+
+void mutex::unlock_slow() noexcept {
+  prim::patience spin;
+  std::uintptr_t word = word_.load(prim::relaxed);
+  for (;;) {
+    if (word == locked) {
+      if (word_.compare_exchange_weak(word, 0, prim::release, prim::relaxed)) return;
+      continue;
+    }
+    if ((word & queue_locked) != 0) {
+      spin.wait();
+      word = word_.load(prim::relaxed);
+      continue;
+    }
+    if (word_.compare_exchange_weak(word, word | queue_locked, prim::acquire, prim::relaxed)) break;
+  }
+  node* const chosen = first(word);
+  node* const rest = chosen->next.get();
+  if (rest != nullptr) rest->last.set(chosen->last.get());
+  word_.store(reinterpret_cast<std::uintptr_t>(rest), prim::release);
+  chosen->waiter.wake(&chosen->waiter);
+}
+
+}  // namespace heddle::inline HEDDLE_ABI
