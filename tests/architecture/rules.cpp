@@ -109,7 +109,7 @@ std::string code_of(const std::string& text) {
       i = end;
     } else if (text.compare(i, 2, "R\"") == 0 && (i == 0 || !is_word(text[i - 1]))) {
       const auto open = text.find('(', i);
-      const auto delimiter = ")" + text.substr(i + 2, open - i - 2) + "\"";
+      const auto delimiter = std::string(")").append(text, i + 2, open - i - 2).append("\"");
       const auto close = text.find(delimiter, open);
       const auto end = close == std::string::npos ? text.size() : close + delimiter.size();
       blank(i + 2, end - 1);
