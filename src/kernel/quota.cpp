@@ -80,8 +80,13 @@ std::optional<cpu_set> affinity_of_this_thread() {
 }  // namespace
 
 std::optional<cpu_quota> read_cpu_quota(const tree& files) {
+  return read_cpu_quota(files, find_cgroups(files, "cpu"));
+}
+
+std::optional<cpu_quota> read_cpu_quota(const tree& files,
+                                        const std::vector<cgroup_chain>& groups) {
   std::optional<cpu_quota> tightest;
-  for (const cgroup_chain& chain : find_cgroups(files, "cpu")) {
+  for (const cgroup_chain& chain : groups) {
     for (const cgroup& level : chain.levels) {
       auto quota = read_level(files, chain.version, level);
       if (quota && (!tightest || quota->cores() < tightest->cores())) tightest = std::move(quota);

@@ -62,12 +62,13 @@ decision io_bound(double cores, io_options options) {
                                 ", must be at least 1");
   const double wanted = cores * (1 + options.wait_to_compute);
   const int rounded = round_up(wanted);
-  const std::string law = count(cores, "core") + " x (1 + " + to_text(options.wait_to_compute) +
-                          " of waiting for each 1 of computing)";
+  const std::string ratio = to_text(options.wait_to_compute);
+  const std::string law = count(cores, "core") + " x (1 + " + ratio + ")";
   if (rounded > options.cap)
     return {options.cap,
             law + " makes " + to_text(wanted) + ", capped at " + std::to_string(options.cap)};
-  return {rounded, law + rounding(wanted, rounded) + ": the others compute while some wait"};
+  return {rounded, law + rounding(wanted, rounded) + ": a task waits " + ratio +
+                       " times as long as it computes"};
 }
 
 decision mixed(double cores) {

@@ -21,7 +21,7 @@ struct memory {
 
 // MemTotal and MemAvailable, and the tightest hard limit among the process's cgroup and all
 // ancestors that can be seen: memory.max (v2), memory.limit_in_bytes (v1, where a number near 2^63
-// means none). memory.high, which slows down and does not kill, is not counted.
+// means none). memory.high, which slows down and does not kill, is not counted. Some 90 µs.
 HEDDLE_API memory read_memory(const tree& files = tree{});
 
 }  // namespace heddle::inline HEDDLE_ABI::kernel

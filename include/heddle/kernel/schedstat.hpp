@@ -29,7 +29,7 @@ struct schedstat {
 HEDDLE_API std::optional<schedstat> parse_schedstat(std::string_view text);
 
 // Of one thread, from /proc/<process>/task/<thread>/schedstat; nothing when it has ended, or the
-// kernel was built without CONFIG_SCHED_INFO. Some 3 µs.
+// kernel was built without CONFIG_SCHED_INFO. Some 5 µs.
 HEDDLE_API std::optional<schedstat> read_schedstat(pid_t process, pid_t thread,
                                                    const tree& files = tree{});
 

@@ -71,11 +71,11 @@ struct topology {
 
 // Everything above. What the files do not tell is filled in with the simplest machine they allow:
 // a CPU of unknown topology is a core of its own, everything is in package 0 and node 0. CPUs that
-// are not online are left out. Costs some 25 small files a CPU, 60 µs for each: read it once at the
+// are not online are left out. Costs some 25 small files or 150 µs a CPU: read it once at the
 // start, not in a loop.
 HEDDLE_API topology read_topology(const tree& files = tree{});
 
-// The same without caches: some 4 files a CPU.
+// The same without caches: some 30 µs a CPU.
 HEDDLE_API topology read_cores(const tree& files = tree{});
 
 }  // namespace heddle::inline HEDDLE_ABI::kernel

@@ -131,6 +131,18 @@ TEST(quota_v2, extreme_numbers) {
   EXPECT_LT(quota_cores(fake), 1e-18);
 }
 
+TEST(quota_v2, a_changed_limit_is_seen_in_groups_found_before) {
+  v2_machine fake("/a/b");
+  fake.limit("/a/b", "max 100000\n");
+  const auto groups = find_cgroups(fake.files(), "cpu");
+  EXPECT_FALSE(read_cpu_quota(fake.files(), groups).has_value());
+  fake.limit("/a", "30000 10000\n");
+  const auto quota = read_cpu_quota(fake.files(), groups);
+  ASSERT_TRUE(quota.has_value());
+  EXPECT_EQ(quota->cores(), 3);
+  EXPECT_FALSE(read_cpu_quota(fake.files(), {}).has_value());
+}
+
 TEST(quota_v1, of_the_own_group) {
   v1_machine fake;
   fake.limit("/a/b/c", "250000\n", "100000\n");

@@ -88,11 +88,10 @@ TEST(formulas, reasons_name_the_numbers) {
   EXPECT_EQ(
       cpu_bound(1.5, 4).reason,
       "1.5 usable cores, rounded up, carry no more, though the work may run on 4 physical cores");
-  EXPECT_EQ(
-      io_bound(2).reason,
-      "2 cores x (1 + 4 of waiting for each 1 of computing): the others compute while some wait");
-  EXPECT_EQ(io_bound(100).reason,
-            "100 cores x (1 + 4 of waiting for each 1 of computing) makes 500, capped at 64");
+  EXPECT_EQ(io_bound(2).reason, "2 cores x (1 + 4): a task waits 4 times as long as it computes");
+  EXPECT_EQ(io_bound(0.5, {.wait_to_compute = 0.5}).reason,
+            "0.5 cores x (1 + 0.5), rounded up: a task waits 0.5 times as long as it computes");
+  EXPECT_EQ(io_bound(100).reason, "100 cores x (1 + 4) makes 500, capped at 64");
   EXPECT_EQ(mixed(1).reason, "2 x 1 core: one computes while another waits");
   EXPECT_EQ(small_io(2.5).reason,
             "2.5 cores + 4, rounded up: a few threads more than cores cover short waits");
