@@ -1,3 +1,4 @@
+#include <heddle/base/errors.hpp>
 #include <heddle/base/unhandled.hpp>
 #include <heddle/prim/atomic.hpp>
 
@@ -17,6 +18,17 @@ void write_line(std::exception_ptr e) noexcept {
   }
 }
 
+// Nobody wanted the result, so nobody lost anything.
+bool is_cancellation(const std::exception_ptr& e) noexcept {
+  try {
+    std::rethrow_exception(e);
+  } catch (const cancelled&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
 constinit prim::atomic<unhandled_handler> current_handler{&write_line};
 constinit prim::atomic<std::uint64_t> reported{0};
 
@@ -29,6 +41,7 @@ unhandled_handler set_unhandled_handler(unhandled_handler handler) noexcept {
 std::uint64_t unhandled_count() noexcept { return reported.load(prim::acquire); }
 
 void report_unhandled(std::exception_ptr e) noexcept {
+  if (is_cancellation(e)) return;
   reported.fetch_add(1, prim::acq_rel);
   current_handler.load(prim::acquire)(std::move(e));
 }

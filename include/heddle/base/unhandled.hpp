@@ -21,7 +21,7 @@ HEDDLE_API unhandled_handler set_unhandled_handler(unhandled_handler handler) no
 // Exceptions given to the handler since the process began.
 HEDDLE_API std::uint64_t unhandled_count() noexcept;
 
-// Counts the exception and gives it to the handler.
+// Counts the exception and gives it to the handler; does neither for `cancelled`.
 HEDDLE_API void report_unhandled(std::exception_ptr e) noexcept;
 
 }  // namespace heddle::inline HEDDLE_ABI
