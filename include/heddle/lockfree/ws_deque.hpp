@@ -65,7 +65,9 @@ class ws_deque {
   bool pop(T& value) noexcept {
     const std::int64_t bottom = bottom_.load(prim::relaxed) - 1;
     buffer* const b = buffer_.load(prim::relaxed);
-    bottom_.store(bottom, prim::relaxed);
+    // Release, as in push: a thief that reads this end must see the values below it. (The published
+    // push has a release fence, which covers the stores that follow it; a release store does not.)
+    bottom_.store(bottom, prim::release);
     // The claim on `bottom` must be visible before the thieves' end is read, or both could take the
     // last value.
     prim::fence(prim::seq_cst);
