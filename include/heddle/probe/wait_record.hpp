@@ -26,7 +26,7 @@ struct wait_record {
   prim::time_point since = prim::clock::now();
 };
 
-// "a future", "a lock", ...
+// "a future", "a mutex", ...
 HEDDLE_API const char* describe(wait_kind kind) noexcept;
 
 }  // namespace heddle::inline HEDDLE_ABI

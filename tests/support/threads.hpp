@@ -1,0 +1,78 @@
+// What tests with several threads share: starting together, the numbers of threads to try, and a
+// watchdog that names the test that hangs.
+#pragma once
+
+#include <algorithm>
+#include <barrier>
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace heddle_test {
+
+// Ends the program, naming the test, when its scope lasts longer than any slow machine needs.
+class watchdog {
+ public:
+  explicit watchdog(std::chrono::seconds patience = std::chrono::seconds(100))
+      : thread_([this, patience, name = current_test()] {
+          std::unique_lock lock(mutex_);
+          if (ended_.wait_for(lock, patience, [this] { return over_; })) return;
+          std::fprintf(stderr, "watchdog: %s hangs\n", name.c_str());
+          std::fflush(stderr);
+          std::abort();
+        }) {}
+  ~watchdog() {
+    {
+      const std::lock_guard lock(mutex_);
+      over_ = true;
+    }
+    ended_.notify_one();
+    thread_.join();
+  }
+  watchdog(const watchdog&) = delete;
+  watchdog& operator=(const watchdog&) = delete;
+
+ private:
+  static std::string current_test() {
+    const auto* const info = testing::UnitTest::GetInstance()->current_test_info();
+    if (info == nullptr) return "the program";
+    return std::string(info->test_suite_name()) + "." + info->name();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  bool over_ = false;
+  std::thread thread_;
+};
+
+// One, two, as many as there are cores, and four times as many.
+inline std::vector<unsigned> thread_counts() {
+  const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
+  std::vector<unsigned> counts{1, 2, cores, 4 * cores};
+  std::sort(counts.begin(), counts.end());
+  counts.erase(std::unique(counts.begin(), counts.end()), counts.end());
+  return counts;
+}
+
+// Runs f(0) to f(threads - 1), each on a thread of its own, all released at once.
+template <class F>
+void run_together(unsigned threads, F f) {
+  std::barrier start(static_cast<std::ptrdiff_t>(threads));
+  std::vector<std::thread> running;
+  for (unsigned i = 0; i < threads; ++i) {
+    running.emplace_back([&, i] {
+      start.arrive_and_wait();
+      f(i);
+    });
+  }
+  for (std::thread& t : running) t.join();
+}
+
+}  // namespace heddle_test
