@@ -35,13 +35,14 @@ class captured_context {
   captured_context() noexcept : node_(current_context()) {
     if (node_ != nullptr) node_->retain(node_);
   }
-  ~captured_context() {
-    if (node_ != nullptr) node_->release(node_);
-  }
+  ~captured_context() { reset(); }
   captured_context(const captured_context&) = delete;
   captured_context& operator=(const captured_context&) = delete;
 
   context_ref get() const noexcept { return node_; }
+  void reset() noexcept {
+    if (node_ != nullptr) node_->release(std::exchange(node_, nullptr));
+  }
 
  private:
   context_ref node_;

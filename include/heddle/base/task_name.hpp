@@ -7,7 +7,6 @@
 #include <utility>
 
 #include <heddle/base/invoke.hpp>
-#include <heddle/prim/cell.hpp>
 #include <heddle/prim/config.hpp>
 #include <heddle/prim/thread_local.hpp>
 
@@ -47,12 +46,12 @@ constexpr const char* type_description() noexcept {
 }
 
 template <class F>
-const char* task_name_of(const prim::cell<F>&) noexcept {
+const char* task_name_of(const F&) noexcept {
   return type_description<F>();
 }
 template <class F>
-const char* task_name_of(const prim::cell<named_callable<F>>& callable) noexcept {
-  return callable.read([](const named_callable<F>& c) { return c.name; });
+const char* task_name_of(const named_callable<F>& callable) noexcept {
+  return callable.name;
 }
 
 // Whoever wants to know what its thread is doing (a pool's worker) puts one of these into the

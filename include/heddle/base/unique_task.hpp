@@ -48,7 +48,7 @@ class callable_job final : public job {
 
   void invoke() noexcept {
     const context_scope inside(context_.get());
-    const task_name_scope named(task_name_of(callable_));
+    const task_name_scope named(callable_.read([](const F& f) { return task_name_of(f); }));
     try {
       callable_.write([](F& f) { static_cast<void>(std::move(f)()); });
     } catch (...) {

@@ -1,0 +1,110 @@
+// What a thread pool can be told, and what it tells.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <heddle/base/hook.hpp>
+#include <heddle/prim/config.hpp>
+
+namespace heddle::inline HEDDLE_ABI {
+
+enum class scheduling {
+  work_stealing,  // a worker's own tasks newest first; thieves take the oldest
+  fifo,           // one queue; tasks start strictly in the order in which they were submitted
+};
+
+enum class shutdown_mode {
+  drain,   // finish everything that was accepted
+  cancel,  // discard what has not started; ask what runs to stop
+};
+
+// What a worker does that must wait when no spare worker is left to stand in for it.
+enum class at_spare_cap {
+  wait,  // it waits, its share of the cores lies idle, and `starved` counts it
+  fail,  // the wait throws would_starve
+};
+
+// What a pool could not bring to an end.
+struct stuck_task {
+  unsigned worker = 0;                 // worker_index() of its thread
+  std::string task;                    // its name(), or the type of its callable
+  std::string waits_for;               // "a mutex", "a future", ...; empty while it computes
+  std::chrono::nanoseconds waiting{};  // for so long
+};
+
+struct shutdown_report {
+  bool completed = false;           // nothing is left but the caller's own task
+  std::size_t queued = 0;           // tasks that have not begun
+  std::vector<stuck_task> running;  // tasks that have, the caller's own left out
+};
+
+struct thread_pool_options {
+  // Workers; 0 = as many as the cores that affinity and CPU quota leave, rounded up, and that
+  // number is followed when it changes.
+  unsigned workers = 0;
+
+  scheduling schedule = scheduling::work_stealing;
+
+  // Threads that may stand in for workers that wait.
+  unsigned max_spares = 256;
+  at_spare_cap when_starved = at_spare_cap::wait;
+  // A spare that nobody needs leaves after so long.
+  std::chrono::nanoseconds spare_keep_alive = std::chrono::seconds(1);
+
+  // Threads are called name/index.
+  std::string name = "heddle";
+
+  // Called on each worker's thread with its index, before its first task and after its last.
+  // Their exceptions go to the unhandled handler.
+  hook<unsigned> on_worker_start;
+  hook<unsigned> on_worker_stop;
+
+  // Measures each task's time in the queue and in execution; costs an allocation and three clock
+  // readings a task.
+  bool measure_times = false;
+
+  // The destructor waits without a limit for tasks that run. When it has waited so long it calls
+  // on_stuck once, which by default writes the report to stderr.
+  std::chrono::nanoseconds stuck_after = std::chrono::seconds(10);
+  hook<const shutdown_report&> on_stuck;
+
+  // Where `workers = 0` looks: the cores to use now. Null: affinity and quota of this process.
+  // Called by workers, one at a time; must not throw.
+  unsigned (*core_count)() noexcept = nullptr;
+};
+
+struct task_times {
+  std::uint64_t tasks = 0;
+  std::chrono::nanoseconds wait_total{}, wait_max{};
+  std::chrono::nanoseconds run_total{}, run_max{};
+};
+
+// A snapshot, consistent in this sense: completed <= started <= submitted.
+struct pool_statistics {
+  unsigned workers = 0;  // that may run tasks at the same time
+  unsigned threads = 0;  // that exist: workers, waiting ones, spares
+  unsigned peak_threads = 0;
+  unsigned idle = 0;  // workers asleep for want of work
+  std::uint64_t submitted = 0;
+  std::uint64_t started = 0;
+  std::uint64_t completed = 0;  // discarded ones included
+  std::uint64_t discarded = 0;  // by shutdown(cancel)
+  std::uint64_t helped = 0;     // waits that ran the awaited task themselves, or tried
+  std::uint64_t steal_attempts = 0;
+  std::uint64_t steals = 0;
+  std::uint64_t wakeups = 0;
+  std::uint64_t blocked = 0;             // waits that gave the worker's slot away
+  std::uint64_t starved = 0;             // waits for which no spare was left
+  std::size_t injected = 0;              // tasks in the shared queue
+  std::vector<std::size_t> queue_sizes;  // tasks in each worker's deque
+  std::size_t min_queue = 0;
+  std::size_t max_queue = 0;
+  double load_balance = 1;  // min_queue / max_queue; 1 when all are empty
+  task_times times;         // zero unless measure_times
+};
+
+}  // namespace heddle::inline HEDDLE_ABI

@@ -1,0 +1,51 @@
+// What the templates of thread_pool call. Users need thread_pool.hpp.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+
+#include <heddle/base/executor_ref.hpp>
+#include <heddle/base/job.hpp>
+#include <heddle/exec/pool_options.hpp>
+#include <heddle/prim/clock.hpp>
+#include <heddle/prim/config.hpp>
+#include <heddle/prim/stop_token.hpp>
+
+namespace heddle::inline HEDDLE_ABI::detail {
+
+class pool_core;
+
+// The one owner of a pool's core.
+class HEDDLE_API pool_ref {
+ public:
+  explicit pool_ref(thread_pool_options options);
+  ~pool_ref();
+  pool_ref(const pool_ref&) = delete;
+  pool_ref& operator=(const pool_ref&) = delete;
+
+  // Accepts the jobs from `first` to `last`, linked through next, in that order and in one step; or
+  // discards them and returns false, because the pool is closed.
+  bool enqueue(job* first, job* last, std::size_t count) noexcept;
+  // To one worker, who alone may run it. Throws std::invalid_argument before anything else.
+  void check_worker(unsigned number) const;
+  bool enqueue_to(unsigned number, job* j) noexcept;
+
+  executor_ref executor() const noexcept;
+  // The same pool, as the home of work that waiters may not help with.
+  executor_ref executor_of_placed() const noexcept;
+  prim::stop_token stop_token() const noexcept;
+
+  unsigned size() const noexcept;
+  unsigned index_limit() const noexcept;
+  std::optional<unsigned> worker_index() const noexcept;
+  const std::string& name() const noexcept;
+  pool_statistics statistics() const;
+  bool wait_idle(prim::time_point deadline);
+  shutdown_report shutdown(shutdown_mode mode, prim::time_point deadline);
+
+ private:
+  pool_core* core_;
+};
+
+}  // namespace heddle::inline HEDDLE_ABI::detail

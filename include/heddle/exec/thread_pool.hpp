@@ -1,0 +1,314 @@
+// The thread pool: work goes in, futures come out.
+#pragma once
+
+#include <chrono>
+#include <concepts>
+#include <iterator>
+#include <optional>
+#include <ranges>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <heddle/base/executor_ref.hpp>
+#include <heddle/base/unique_task.hpp>
+#include <heddle/exec/ordered_map.hpp>
+#include <heddle/exec/pool_options.hpp>
+#include <heddle/exec/pool_ref.hpp>
+#include <heddle/future/future.hpp>
+#include <heddle/prim/clock.hpp>
+
+namespace heddle::inline HEDDLE_ABI {
+
+namespace detail {
+
+// A callable and its arguments, each a copy of its own, called once.
+template <class F>
+F&& bind_call(F&& f) noexcept {
+  return std::forward<F>(f);
+}
+template <class F, class... Args>
+  requires(sizeof...(Args) > 0)
+auto bind_call(F&& f, Args&&... args) {
+  if constexpr (std::invocable<std::decay_t<F>, prim::stop_token, std::decay_t<Args>...>) {
+    return [f = std::decay_t<F>(std::forward<F>(f)),
+            ... args = std::decay_t<Args>(std::forward<Args>(args))](
+               prim::stop_token stop) mutable -> decltype(auto) {
+      return invoke(std::move(f), std::move(stop), std::move(args)...);
+    };
+  } else {
+    return [f = std::decay_t<F>(std::forward<F>(f)),
+            ... args = std::decay_t<Args>(std::forward<Args>(args))]() mutable -> decltype(auto) {
+      return invoke(std::move(f), std::move(args)...);
+    };
+  }
+}
+
+template <class F, class... Args>
+concept takes_stop = std::invocable<std::decay_t<F>, prim::stop_token, std::decay_t<Args>...>;
+
+template <class F, class... Args>
+concept submittable =
+    takes_stop<F, Args...> || std::invocable<std::decay_t<F>, std::decay_t<Args>...>;
+
+// Function pointers, std::function and the like can be empty; others cannot.
+template <class F>
+void check_callable(const F& f, const char* operation) {
+  if constexpr (requires { static_cast<bool>(f == nullptr); }) {
+    if (f == nullptr) throw std::invalid_argument(std::string(operation) + ": a null callable");
+  }
+}
+
+template <class F>
+struct task_result : std::invoke_result<F> {};
+template <class F>
+  requires takes_stop<F>
+struct task_result<F> : std::invoke_result<F, prim::stop_token> {};
+
+// A job for the pool and the future of its result; the caller enqueues the job or discards it.
+template <class R>
+struct made_task {
+  future<R> result;
+  job* work;
+};
+
+template <class F>
+auto make_task(executor_ref home, const pool_ref& pool, F&& f)
+    -> made_task<typename task_result<std::decay_t<F>>::type> {
+  using function = std::decay_t<F>;
+  using result = typename task_result<function>::type;
+  if constexpr (takes_stop<function>) {
+    auto* const made =
+        make_state<stoppable_task<result, function>>(home, pool.stop_token(), std::forward<F>(f));
+    return {access::make<result>(made), made};
+  } else {
+    auto* const made = make_state<task<result, function>>(home, std::forward<F>(f));
+    return {access::make<result>(made), made};
+  }
+}
+
+}  // namespace detail
+
+// Worker threads that run tasks.
+//
+// Thread-safety: every member from any thread, workers included, but for the destructor, which
+// nobody may race with.
+// Waiting inside a task never starves the pool: see docs/contracts.md for its promises.
+// Tasks must not throw out of destructors. A callable and its arguments are copied or moved into
+// the task and destroyed before its future is ready.
+class thread_pool {
+ public:
+  // As many workers as there are cores for this process, or as told; 0 means the former.
+  // Throws std::invalid_argument for absurd options, std::system_error when a thread cannot be
+  // started (those that were are stopped).
+  thread_pool() : thread_pool(thread_pool_options{}) {}
+  explicit thread_pool(unsigned workers) : thread_pool(with_workers(workers)) {}
+  explicit thread_pool(thread_pool_options options) : pool_(std::move(options)) {}
+
+  // Finishes everything that was accepted, tasks that these tasks submit included, and joins the
+  // threads. Blocks without a limit; tells options.on_stuck when that takes long. Called by one of
+  // its own tasks it leaves that task out, and the threads go when it is done.
+  ~thread_pool() = default;
+  thread_pool(const thread_pool&) = delete;
+  thread_pool& operator=(const thread_pool&) = delete;
+
+  // Runs f(args...), or f(stop_token, args...) if it takes one, on a worker; the future has the
+  // result. Cancelling the future gives up a task that has not begun, and trips the token of one
+  // that has. Workers may submit until the pool has drained; others until shutdown is called.
+  // Blocks? Briefly, for a lock. Allocates one cell. Throws rejected after shutdown,
+  // std::invalid_argument for a null callable, std::bad_alloc, what copying the arguments throws;
+  // then nothing was accepted.
+  template <class F, class... Args>
+    requires detail::submittable<F, Args...>
+  auto submit(F&& f, Args&&... args) {
+    detail::check_callable(f, "thread_pool::submit");
+    auto made =
+        detail::make_task(pool_.executor(), pool_,
+                          detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
+    accept(made.work, made.work, 1, "submit");
+    return std::move(made.result);
+  }
+
+  // The same on one worker, for the sake of what it has in its caches: `worker` counts from 0 to
+  // size() - 1. Only that worker, or a spare in its place, runs the task, so it may have to wait.
+  // Throws std::invalid_argument for another number.
+  template <class F, class... Args>
+    requires detail::submittable<F, Args...>
+  auto submit_to(unsigned worker, F&& f, Args&&... args) {
+    detail::check_callable(f, "thread_pool::submit_to");
+    pool_.check_worker(worker);
+    auto made =
+        detail::make_task(pool_.executor_of_placed(), pool_,
+                          detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
+    if (!pool_.enqueue_to(worker, made.work)) throw_rejected("submit_to");
+    return std::move(made.result);
+  }
+
+  // The same on the worker that the key belongs to: equal keys, equal worker, while size() stays.
+  // No mutual exclusion: while a task waits, a spare may run another of the same key.
+  template <class F, class... Args>
+    requires detail::submittable<F, Args...>
+  auto submit_keyed(std::size_t key, F&& f, Args&&... args) {
+    return submit_to(static_cast<unsigned>(key % size()), std::forward<F>(f),
+                     std::forward<Args>(args)...);
+  }
+
+  // Runs f(args...) on a worker; nobody waits for it. Its exception goes to the unhandled handler.
+  // Otherwise as submit.
+  template <class F, class... Args>
+    requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
+  void post(F&& f, Args&&... args) {
+    detail::check_callable(f, "thread_pool::post");
+    unique_task task(detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
+    job* const j = task.release();
+    accept(j, j, 1, "post");
+  }
+
+  // Accepts the callables of a range in one step, all or none. Elements of an rvalue range are
+  // moved from. Throws as submit.
+  template <std::ranges::input_range R>
+    requires detail::submittable<std::ranges::range_reference_t<R>>
+  auto submit_bulk(R&& callables) {
+    using result =
+        typename detail::task_result<std::decay_t<std::ranges::range_reference_t<R>>>::type;
+    std::vector<future<result>> futures;
+    bulk_chain chain;
+    for (auto&& f : callables) {
+      detail::check_callable(f, "thread_pool::submit_bulk");
+      futures.emplace_back();
+      auto made = detail::make_task(pool_.executor(), pool_, forward_element<R>(f));
+      futures.back() = std::move(made.result);
+      chain.append(made.work);
+    }
+    if (!chain.empty()) chain.hand_to(*this, "submit_bulk");
+    return futures;
+  }
+
+  template <std::ranges::input_range R>
+    requires std::invocable<std::decay_t<std::ranges::range_reference_t<R>>>
+  void post_bulk(R&& callables) {
+    bulk_chain chain;
+    for (auto&& f : callables) {
+      detail::check_callable(f, "thread_pool::post_bulk");
+      unique_task task(forward_element<R>(f));
+      chain.append(task.release());
+    }
+    if (!chain.empty()) chain.hand_to(*this, "post_bulk");
+  }
+
+  // f over a range, results in the order of the range:
+  //
+  //   for (auto& digest : pool.map(hash_file, paths)) ...
+  //
+  // Lazy: begin() submits the first elements, and each step one more, so that at most `in_flight`
+  // are begun and not yet read (0: four for each worker). Elements of an lvalue range are passed by
+  // reference, so it must outlive the view; an rvalue range is moved into the view. A task's
+  // exception comes out of the step that would give its result; stepping on skips it.
+  // Destroying the view early cancels what has not begun and waits for what has.
+  template <class F, std::ranges::input_range R>
+    requires std::invocable<std::decay_t<F>&, std::ranges::range_reference_t<R>>
+  auto map(F&& f, R&& range, std::size_t in_flight = 0) {
+    detail::check_callable(f, "thread_pool::map");
+    if (in_flight == 0) in_flight = std::size_t{4} * size();
+    return ordered_map<thread_pool, std::decay_t<F>, std::views::all_t<R>>(
+        *this, std::forward<F>(f), std::views::all(std::forward<R>(range)), in_flight);
+  }
+
+  // For future::then and everything else that takes an executor. Jobs that the pool no longer
+  // accepts are discarded.
+  executor_ref executor() noexcept { return pool_.executor(); }
+
+  // Waits until every accepted task is done; on a worker, every task but those that themselves wait
+  // so. False at the deadline.
+  // Blocks. Throws would_starve.
+  bool wait_idle(prim::time_point deadline = prim::never) { return pool_.wait_idle(deadline); }
+
+  // Closes the pool to outside work and brings accepted work to its end: `drain` runs it, what it
+  // submits included; `cancel` discards what has not begun (its futures are cancelled) and trips
+  // every stop_token. Returns when all is done and the threads have ended, or at the deadline with
+  // a report of what still runs; the pool goes on ending then, and shutdown may be called again,
+  // also to turn a drain into a cancel. On a worker the calling task is left out and the threads
+  // stay until the pool is destroyed. Calling it twice, or from several threads, is as good as
+  // once. Blocks. Throws would_starve.
+  shutdown_report shutdown(shutdown_mode mode = shutdown_mode::drain,
+                           prim::time_point deadline = prim::never) {
+    return pool_.shutdown(mode, deadline);
+  }
+  template <class Rep, class Period>
+  shutdown_report shutdown(shutdown_mode mode, std::chrono::duration<Rep, Period> limit) {
+    return shutdown(mode, prim::deadline_after(limit));
+  }
+
+  // Workers that may run tasks at the same time. Changes when the pool follows the cores.
+  unsigned size() const noexcept { return pool_.size(); }
+
+  // The calling thread's number in this pool, the same for the thread's whole life, below
+  // worker_index_limit(); nothing on other threads. A number is reused after its thread has left.
+  std::optional<unsigned> worker_index() const noexcept { return pool_.worker_index(); }
+  unsigned worker_index_limit() const noexcept { return pool_.index_limit(); }
+
+  const std::string& name() const noexcept { return pool_.name(); }
+
+  // Complexity: linear in the workers. Throws std::bad_alloc.
+  pool_statistics statistics() const { return pool_.statistics(); }
+
+ private:
+  // Jobs on their way into the pool together; those that do not get there are discarded.
+  class bulk_chain {
+   public:
+    bulk_chain() = default;
+    bulk_chain(const bulk_chain&) = delete;
+    bulk_chain& operator=(const bulk_chain&) = delete;
+    ~bulk_chain() {
+      for (job* j = first_; j != nullptr;) {
+        job* const rest = j->next;
+        j->run(j, verb::discard);
+        j = rest;
+      }
+    }
+    bool empty() const noexcept { return first_ == nullptr; }
+    void append(job* j) noexcept {
+      j->next = nullptr;
+      (last_ != nullptr ? last_->next : first_) = j;
+      last_ = j;
+      ++size_;
+    }
+    void hand_to(thread_pool& pool, const char* operation) {
+      job* const first = std::exchange(first_, nullptr);
+      pool.accept(first, last_, size_, operation);
+    }
+
+   private:
+    job* first_ = nullptr;
+    job* last_ = nullptr;
+    std::size_t size_ = 0;
+  };
+
+  static thread_pool_options with_workers(unsigned workers) {
+    thread_pool_options options;
+    options.workers = workers;
+    return options;
+  }
+
+  template <class R, class T>
+  static decltype(auto) forward_element(T& element) {
+    if constexpr (std::is_lvalue_reference_v<R>) {
+      return static_cast<T&>(element);
+    } else {
+      return std::move(element);
+    }
+  }
+
+  void accept(job* first, job* last, std::size_t count, const char* operation) {
+    if (!pool_.enqueue(first, last, count)) throw_rejected(operation);
+  }
+  [[noreturn]] void throw_rejected(const char* operation) const {
+    throw rejected("thread_pool \"" + name() + "\": " + operation + " after shutdown");
+  }
+
+  detail::pool_ref pool_;
+};
+
+}  // namespace heddle::inline HEDDLE_ABI

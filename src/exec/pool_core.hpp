@@ -1,0 +1,210 @@
+// The pool without its templates. Protocols: docs/protocols/pool_sleep.md (who sleeps, who is
+// woken, who stands in) and docs/protocols/pool_shutdown.md.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include <heddle/base/cache_line.hpp>
+#include <heddle/base/task_name.hpp>
+#include <heddle/exec/pool_options.hpp>
+#include <heddle/exec/pool_ref.hpp>
+#include <heddle/lockfree/ws_deque.hpp>
+#include <heddle/prim/mutex.hpp>
+#include <heddle/prim/seed.hpp>
+#include <heddle/prim/thread.hpp>
+#include <heddle/probe/counters.hpp>
+#include <heddle/probe/wait_record.hpp>
+#include <heddle/sync/blocking_region.hpp>
+#include <heddle/sync/event_count.hpp>
+
+#include "job_queue.hpp"
+#include "sleep_state.hpp"
+
+namespace heddle::inline HEDDLE_ABI::detail {
+
+class worker;
+
+// Posts to the pool_core at `self`; as part of an executor_ref it marks work that waiters may help
+// with.
+void pool_executor_post(void* self, job* j) noexcept;
+
+// The right to run tasks: N of them, whatever the number of threads. Its deque, tick and owned
+// counters are used by the thread that holds it; holding passes from thread to thread under the
+// pool's sleep mutex.
+struct slot {
+  explicit slot(unsigned n) : number(n), random(prim::next_seed()) {}
+
+  enum class place { unstarted, held, idle, dormant };
+
+  const unsigned number;
+  ws_deque<job*> deque;
+  job_queue inbox;  // jobs that were placed here and may not be stolen
+  prim::random random;
+  unsigned tick = 0;  // tasks looked for
+
+  // When to look at the core count again: see follow_core_count.
+  unsigned looked_at = 0;
+  unsigned look_stride = 1;
+  prim::time_point looked{};
+
+  owned_counter submitted, started, completed, steal_attempts, steals;
+
+  // Under the sleep mutex. An idle slot without a holder belongs to a thread that waits, or to none
+  // yet: it is woken by giving it a spare.
+  worker* holder = nullptr;
+  place where = place::unstarted;
+  slot* below = nullptr;  // in the stack of idle slots
+};
+
+class pool_core {
+ public:
+  explicit pool_core(thread_pool_options options);
+  pool_core(const pool_core&) = delete;
+  pool_core& operator=(const pool_core&) = delete;
+
+  void release() noexcept;
+
+  // All of the chain is accepted, or, from outside after the pool was closed, nothing of it.
+  bool enqueue(const job_chain& chain) noexcept;
+  bool enqueue_to(unsigned number, job* j) noexcept;
+
+  unsigned size() const noexcept { return limit_.load(prim::relaxed); }
+  unsigned index_limit() const noexcept;
+  std::optional<unsigned> worker_index() const noexcept;
+  const std::string& name() const noexcept { return options_.name; }
+  prim::stop_token stop_token() const noexcept { return stop_.get_token(); }
+  pool_statistics statistics();
+
+  bool wait_idle(prim::time_point deadline);
+  shutdown_report shutdown(shutdown_mode mode, prim::time_point deadline);
+  void destroy() noexcept;
+
+ private:
+  friend class worker;
+  struct timed_job;
+
+  ~pool_core();
+
+  // pool_core.cpp: tasks and the search for them
+  void run(worker& w) noexcept;
+  job* next_job(worker& w) noexcept;
+  job* own_job(slot& s) noexcept;
+  job* stolen_job(slot& s) noexcept;
+  void execute(worker& w, job* j) noexcept;
+  void push_local(slot& s, const job_chain& chain) noexcept;
+  void give_away_deque(slot& s) noexcept;
+  bool any_work() const noexcept;
+  worker* this_worker() const noexcept;
+
+  // pool_sleep.cpp: sleeping, waking, standing in
+  void notify() noexcept;
+  void wake_one() noexcept;
+  void wake_slot(slot& s) noexcept;
+  void end_search(worker& w) noexcept;
+  void sleep(worker& w) noexcept;
+  bool wait_as_spare(worker& w) noexcept;
+  bool spare_leaves(worker& w) noexcept;
+  void enter_wait(worker& w);
+  void leave_wait(worker& w) noexcept;
+  void push_idle(slot& s) noexcept HEDDLE_REQUIRES(sleep_mutex_);
+  void remove_idle(slot& s) noexcept HEDDLE_REQUIRES(sleep_mutex_);
+  worker* adopter_for(slot& s) noexcept HEDDLE_REQUIRES(sleep_mutex_);
+  void follow_core_count(slot& s, bool after_sleep) noexcept;
+  void set_limit(unsigned limit) noexcept;
+
+  // pool_threads.cpp: threads and the end
+  void start_worker(slot& s, bool searching);
+  bool try_start_worker(slot& s) noexcept;
+  void left(worker& w) noexcept;
+  void join_left_threads() noexcept;
+  std::uint64_t in_flight() const noexcept;
+  void check_quiet() noexcept;
+  void discard_queued() noexcept;
+  void discard(job* j) noexcept;
+  void stop_workers() noexcept;
+  bool wait_until_stopped(prim::time_point deadline);
+  shutdown_report report(bool completed) noexcept;
+  void tell_stuck() noexcept;
+
+  thread_pool_options options_;
+  const bool fifo_;
+  const bool follows_cores_;
+  std::vector<std::unique_ptr<slot>> slots_;
+
+  alignas(destructive_interference) sleep_state state_;
+  alignas(destructive_interference) job_queue injected_;
+  // Of tasks that run on a thread without a slot.
+  shared_counter submitted_, started_, completed_;
+  shared_counter discarded_, helped_, blocked_, starved_, wakeups_;
+
+  prim::atomic<bool> fail_when_starved_{false};
+  prim::atomic<bool> cancelling_{false};
+  prim::atomic<bool> stopping_{false};  // set under the sleep mutex
+  prim::atomic<unsigned> limit_{0};     // slots that may run tasks; set under the sleep mutex
+  prim::stop_source stop_;
+  prim::atomic<unsigned> references_{1};  // the pool, and each thread
+
+  prim::mutex sleep_mutex_;
+  slot* idle_ HEDDLE_GUARDED_BY(sleep_mutex_) = nullptr;      // the last to sleep is woken first
+  unsigned orphans_ HEDDLE_GUARDED_BY(sleep_mutex_) = 0;      // idle slots without a holder
+  worker* spares_ HEDDLE_GUARDED_BY(sleep_mutex_) = nullptr;  // threads without a slot, asleep
+  unsigned spare_count_ HEDDLE_GUARDED_BY(sleep_mutex_) = 0;
+  unsigned threads_ HEDDLE_GUARDED_BY(sleep_mutex_) = 0;
+  unsigned peak_threads_ HEDDLE_GUARDED_BY(sleep_mutex_) = 0;
+
+  prim::mutex threads_mutex_;
+  std::vector<std::unique_ptr<worker>> workers_ HEDDLE_GUARDED_BY(threads_mutex_);
+  std::vector<bool> indexes_ HEDDLE_GUARDED_BY(threads_mutex_);
+  task_times times_ HEDDLE_GUARDED_BY(threads_mutex_);
+
+  // Waiting for the end of all tasks: see check_quiet.
+  event_count quiet_event_;
+  prim::atomic<unsigned> quiet_waiters_{0};
+  prim::atomic<std::uint64_t> quiet_moments_{0};  // when only tasks that wait for it were left
+  prim::atomic<std::uint64_t> empty_moments_{0};  // when nothing at all was left
+  prim::mutex quiet_mutex_;
+  unsigned waiting_tasks_ HEDDLE_GUARDED_BY(quiet_mutex_) = 0;
+  event_count stopped_event_;
+
+  // Re-reading the core count while busy.
+  prim::atomic<bool> reading_cores_{false};
+  prim::atomic<prim::clock::rep> cores_read_at_{0};
+};
+
+// A thread of the pool: index, name, and, most of the time, a slot.
+class worker final : public blocking_delegate, public task_name_sink {
+ public:
+  worker(pool_core& pool, slot* s, unsigned i) noexcept;
+
+  void main() noexcept;
+
+  void help(executor_ref home, job* j) noexcept override;
+  void enter(wait_record& record) override;
+  void leave(wait_record& record) noexcept override;
+
+  pool_core& core;
+  const unsigned index;
+  prim::thread thread;    // under the threads mutex
+  bool has_left = false;  // under the threads mutex
+
+  slot* held;            // set by the thread itself, or by its waker while it is parked
+  slot* lent = nullptr;  // what it held when it began to wait
+  bool searching = false;
+  unsigned depth = 0;  // tasks on its stack
+  prim::parker parker;
+  worker* next_spare = nullptr;  // under the sleep mutex
+  bool parked_as_spare = false;  // under the sleep mutex
+  bool counted = true;           // among the pool's threads; under the sleep mutex
+
+  prim::atomic<const char*> task{nullptr};  // what runs, for reports
+  prim::mutex record_mutex;
+  const wait_record* waits HEDDLE_GUARDED_BY(record_mutex) = nullptr;
+
+ private:
+  void install() noexcept;
+  void call(const hook<unsigned>& h) noexcept;
+};
+
+}  // namespace heddle::inline HEDDLE_ABI::detail

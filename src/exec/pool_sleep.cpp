@@ -1,0 +1,247 @@
+// Who sleeps, who is woken, and who stands in for a thread that waits.
+// docs/protocols/pool_sleep.md has the states, the invariant and why no wake-up is lost.
+
+#include <algorithm>
+#include <utility>
+
+#include <heddle/base/errors.hpp>
+
+#include "pool_core.hpp"
+
+namespace heddle::inline HEDDLE_ABI::detail {
+
+// Called after work has become visible.
+void pool_core::notify() noexcept {
+  prim::fence(prim::seq_cst);
+  if (state_.needs_wake()) wake_one();
+}
+
+void pool_core::wake_one() noexcept {
+  slot* s = nullptr;
+  worker* w = nullptr;
+  {
+    const prim::scoped_lock lock(sleep_mutex_);
+    if (!state_.needs_wake()) return;
+    s = idle_;
+    w = adopter_for(*s);
+  }
+  wakeups_.add();
+  if (w != nullptr) {
+    w->parker.unpark();
+  } else {
+    try_start_worker(*s);
+  }
+}
+
+// For work that only this slot may do.
+void pool_core::wake_slot(slot& s) noexcept {
+  prim::fence(prim::seq_cst);
+  worker* w = nullptr;
+  bool start = false;
+  {
+    const prim::scoped_lock lock(sleep_mutex_);
+    if (s.where == slot::place::idle) {
+      w = adopter_for(s);
+      start = w == nullptr;
+    } else if (s.where == slot::place::dormant) {
+      s.where = slot::place::held;
+      w = s.holder;
+    }
+  }
+  if (w != nullptr) {
+    wakeups_.add();
+    w->parker.unpark();
+  } else if (start) {
+    wakeups_.add();
+    try_start_worker(s);
+  }
+}
+
+// Takes the idle slot out of the stack and gives it, with a searcher's credit, to the thread that
+// sleeps in it or to a spare. Null: the caller has to start a thread, whose place is reserved.
+worker* pool_core::adopter_for(slot& s) noexcept {
+  remove_idle(s);
+  state_.sleeper_becomes_searcher();
+  s.where = slot::place::held;
+  worker* w = s.holder;
+  if (w == nullptr) {
+    w = spares_;
+    if (w == nullptr) {
+      peak_threads_ = std::max(peak_threads_, ++threads_);
+      return nullptr;
+    }
+    spares_ = w->next_spare;
+    --spare_count_;
+    w->parked_as_spare = false;
+    s.holder = w;
+    w->held = &s;
+  }
+  w->searching = true;
+  return w;
+}
+
+void pool_core::push_idle(slot& s) noexcept {
+  s.where = slot::place::idle;
+  s.below = idle_;
+  idle_ = &s;
+  if (s.holder == nullptr) ++orphans_;
+}
+
+void pool_core::remove_idle(slot& s) noexcept {
+  slot** link = &idle_;
+  while (*link != &s) link = &(*link)->below;
+  *link = s.below;
+  if (s.holder == nullptr) --orphans_;
+}
+
+// A searcher that has found work. If it was the last one, work that appeared meanwhile relied on
+// it, so it wakes its successor before it runs what it has found.
+void pool_core::end_search(worker& w) noexcept {
+  if (!w.searching) return;
+  w.searching = false;
+  if (state_.searcher_leaves() && any_work()) notify();
+}
+
+void pool_core::sleep(worker& w) noexcept {
+  slot& s = *w.held;
+  bool look_once_more = false;
+  {
+    const prim::scoped_lock lock(sleep_mutex_);
+    if (stopping_.load(prim::relaxed)) return;
+    if (s.number >= limit_.load(prim::relaxed)) {
+      s.where = slot::place::dormant;
+      look_once_more = w.searching && state_.searcher_leaves();
+    } else {
+      push_idle(s);
+      if (w.searching) {
+        look_once_more = state_.searcher_falls_asleep();
+      } else {
+        state_.sleeper_appears();  // the limit rose since this thread looked
+        look_once_more = true;
+      }
+    }
+    w.searching = false;
+  }
+  // Each of these may wake this very thread; its token is then in the parker.
+  if (look_once_more && any_work()) notify();
+  if (s.inbox.size() != 0) wake_slot(s);
+  check_quiet();
+  w.parker.park();
+}
+
+// A thread without a slot, between tasks. True: it has been given one. False: it leaves.
+bool pool_core::wait_as_spare(worker& w) noexcept {
+  {
+    const prim::scoped_lock lock(sleep_mutex_);
+    if (stopping_.load(prim::relaxed)) return false;
+    w.next_spare = spares_;
+    spares_ = &w;
+    ++spare_count_;
+    w.parked_as_spare = true;
+  }
+  // A slot may be idle beside work because no thread could be had for it before.
+  prim::fence(prim::seq_cst);
+  if (any_work()) notify();
+  check_quiet();
+  if (!w.parker.park_until(prim::deadline_after(options_.spare_keep_alive))) {
+    if (spare_leaves(w)) return false;
+    w.parker.park();
+  }
+  return w.held != nullptr;
+}
+
+// Nobody needed the spare for a while. It stays, and sleeps on, when it has just been chosen, or
+// when without it there would be fewer threads than workers.
+bool pool_core::spare_leaves(worker& w) noexcept {
+  const prim::scoped_lock lock(sleep_mutex_);
+  if (!w.parked_as_spare || threads_ <= limit_.load(prim::relaxed)) return false;
+  worker** link = &spares_;
+  while (*link != &w) link = &(*link)->next_spare;
+  *link = w.next_spare;
+  --spare_count_;
+  --threads_;
+  w.parked_as_spare = false;
+  w.counted = false;
+  return true;
+}
+
+// The thread is going to wait inside a task: its slot is laid down like that of a sleeping worker.
+// Whoever would wake it gives it to a spare instead.
+void pool_core::enter_wait(worker& w) {
+  if (w.held == nullptr) return;
+  slot& s = *w.held;
+  {
+    const prim::scoped_lock lock(sleep_mutex_);
+    if (s.number >= limit_.load(prim::relaxed)) return;
+    const unsigned most = static_cast<unsigned>(slots_.size()) + options_.max_spares;
+    if (orphans_ + 1 > spare_count_ + (most - std::min(most, threads_))) {
+      starved_.add();
+      if (!fail_when_starved_.load(prim::relaxed)) return;
+      throw would_starve("thread_pool \"" + options_.name + "\": a worker must wait, and all " +
+                         std::to_string(options_.max_spares) + " spare workers are in use");
+    }
+    s.holder = nullptr;
+    push_idle(s);
+    state_.sleeper_appears();
+    w.lent = &s;
+    w.held = nullptr;
+  }
+  blocked_.add();
+  if (any_work()) notify();
+  if (s.inbox.size() != 0) wake_slot(s);
+}
+
+void pool_core::leave_wait(worker& w) noexcept {
+  if (w.lent == nullptr) return;
+  slot& s = *std::exchange(w.lent, nullptr);
+  const prim::scoped_lock lock(sleep_mutex_);
+  if (s.where != slot::place::idle || s.holder != nullptr) return;  // somebody works in it
+  remove_idle(s);
+  state_.sleeper_leaves();
+  s.where = slot::place::held;
+  s.holder = &w;
+  w.held = &s;
+}
+
+// Looks at the core count again when a second has passed. The clock is asked after so many tasks
+// as take a small part of that, or after a sleep.
+void pool_core::follow_core_count(slot& s, bool after_sleep) noexcept {
+  constexpr auto interval = std::chrono::seconds(1);
+  if (!after_sleep && s.tick - s.looked_at < s.look_stride) return;
+  const auto now = prim::clock::now();
+  if (now - s.looked > interval / 4) {
+    s.look_stride = std::max(1u, s.look_stride / 2);
+  } else if (now - s.looked < interval / 16) {
+    s.look_stride = std::min(1024u, s.look_stride * 2);
+  }
+  s.looked = now;
+  s.looked_at = s.tick;
+  const prim::clock::duration last(cores_read_at_.load(prim::relaxed));
+  if (now.time_since_epoch() - last < interval) return;
+  if (reading_cores_.exchange(true, prim::acquire)) return;
+  cores_read_at_.store(now.time_since_epoch().count(), prim::relaxed);
+  const auto most = static_cast<unsigned>(slots_.size());
+  const unsigned wanted = std::clamp(options_.core_count(), 1u, most);
+  if (wanted != limit_.load(prim::relaxed)) set_limit(wanted);
+  reading_cores_.store(false, prim::release);
+}
+
+void pool_core::set_limit(unsigned limit) noexcept {
+  {
+    const prim::scoped_lock lock(sleep_mutex_);
+    limit_.store(limit, prim::relaxed);
+    for (unsigned i = 0; i < limit; ++i) {
+      slot& s = *slots_[i];
+      if (s.where == slot::place::unstarted) {
+        push_idle(s);
+        state_.sleeper_appears();
+      } else if (s.where == slot::place::dormant) {
+        s.where = slot::place::held;
+        s.holder->parker.unpark();
+      }
+    }
+  }
+  if (any_work()) notify();
+}
+
+}  // namespace heddle::inline HEDDLE_ABI::detail

@@ -1,0 +1,361 @@
+// The pool's threads, and the end of the pool: docs/protocols/pool_shutdown.md.
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include <heddle/base/task_name.hpp>
+#include <heddle/base/unhandled.hpp>
+#include <heddle/prim/thread_local.hpp>
+
+#include "pool_core.hpp"
+
+namespace heddle::inline HEDDLE_ABI::detail {
+
+worker::worker(pool_core& pool, slot* s, unsigned i) noexcept : core(pool), index(i), held(s) {
+  changed = [](task_name_sink* sink, const char* now) noexcept {
+    static_cast<worker*>(sink)->task.store(now, prim::relaxed);
+  };
+}
+
+void worker::main() noexcept {
+  install();
+  call(core.options_.on_worker_start);
+  core.run(*this);
+  call(core.options_.on_worker_stop);
+  pool_core& pool = core;
+  pool.left(*this);
+  pool.release();  // may end this worker, too
+}
+
+void worker::install() noexcept {
+  // The kernel keeps 15 bytes; the number is what tells workers apart.
+  char number[16];
+  const auto digits = static_cast<std::size_t>(std::snprintf(number, sizeof number, "/%u", index));
+  char text[16] = {};
+  const std::size_t length = std::min(core.options_.name.size(), sizeof text - 1 - digits);
+  std::copy_n(number, digits, std::copy_n(core.options_.name.data(), length, text));
+  prim::set_thread_name(text);
+  prim::thread_value(prim::thread_slot::worker) = this;
+  prim::thread_value(prim::thread_slot::task_name) = static_cast<task_name_sink*>(this);
+  exchange_blocking_delegate(this);
+}
+
+void worker::call(const hook<unsigned>& h) noexcept {
+  if (!h) return;
+  try {
+    h(index);
+  } catch (...) {
+    report_unhandled(std::current_exception());
+  }
+}
+
+// The waiting worker runs the awaited task, and nothing else: whatever else it took up could itself
+// wait for what this thread does next.
+void worker::help(executor_ref home, job* j) noexcept {
+  if (home.self != &core || home.post_job != pool_executor_post) return;
+  if (core.cancelling_.load(prim::acquire)) return;  // it will be discarded
+  core.helped_.add();
+  ++depth;
+  j->run(j, verb::help);
+  --depth;
+  // The queue's entry is a tombstone now. As a rule it is the newest in this thread's own deque,
+  // and must not pile up there while the outer task goes on.
+  job* newest = nullptr;
+  if (held == nullptr || !held->deque.pop(newest)) return;
+  if (newest == j) {
+    core.execute(*this, newest);
+  } else {
+    held->deque.push(newest);  // into the place where it was: cannot fail
+  }
+}
+
+void worker::enter(wait_record& record) {
+  {
+    const prim::scoped_lock lock(record_mutex);
+    waits = &record;
+  }
+  try {
+    core.enter_wait(*this);
+  } catch (...) {
+    const prim::scoped_lock lock(record_mutex);
+    waits = nullptr;
+    throw;
+  }
+}
+
+void worker::leave(wait_record&) noexcept {
+  core.leave_wait(*this);
+  const prim::scoped_lock lock(record_mutex);
+  waits = nullptr;
+}
+
+// Starts a thread that holds the slot; its place among threads_ is taken already.
+// Throws std::system_error, std::bad_alloc.
+void pool_core::start_worker(slot& s, bool searching) {
+  join_left_threads();
+  const prim::scoped_lock lock(threads_mutex_);
+  const auto unused = std::ranges::find(indexes_, false);
+  const auto index = static_cast<unsigned>(unused - indexes_.begin());
+  if (unused == indexes_.end()) indexes_.push_back(false);
+  workers_.reserve(workers_.size() + 1);
+  auto made = std::make_unique<worker>(*this, &s, index);
+  worker* const w = made.get();
+  w->searching = searching;
+  {
+    const prim::scoped_lock sleep_lock(sleep_mutex_);
+    s.holder = w;
+  }
+  references_.fetch_add(1, prim::relaxed);
+  try {
+    w->thread = prim::thread([w] { w->main(); });
+  } catch (...) {
+    references_.fetch_sub(1, prim::relaxed);
+    const prim::scoped_lock sleep_lock(sleep_mutex_);
+    s.holder = nullptr;
+    throw;
+  }
+  indexes_[index] = true;
+  workers_.push_back(std::move(made));
+}
+
+// For a slot that adopter_for() handed out. Without a thread it becomes idle again, under all
+// others, so that a slot with a thread is tried before it.
+bool pool_core::try_start_worker(slot& s) noexcept {
+  try {
+    start_worker(s, true);
+    return true;
+  } catch (...) {
+    starved_.add();
+  }
+  bool another = false;
+  {
+    const prim::scoped_lock lock(sleep_mutex_);
+    --threads_;
+    push_idle(s);
+    if (s.below != nullptr) {
+      idle_ = s.below;
+      slot* last = idle_;
+      while (last->below != nullptr) last = last->below;
+      last->below = &s;
+      s.below = nullptr;
+    }
+    state_.searcher_falls_asleep();
+    another = idle_->holder != nullptr || spares_ != nullptr;
+  }
+  if (another && any_work()) notify();
+  return false;
+}
+
+// The last that a thread does with the pool but for giving up its reference.
+void pool_core::left(worker& w) noexcept {
+  {
+    const prim::scoped_lock lock(sleep_mutex_);
+    if (w.counted) --threads_;
+  }
+  {
+    const prim::scoped_lock lock(threads_mutex_);
+    w.has_left = true;
+    indexes_[w.index] = false;
+  }
+  stopped_event_.notify_all();
+}
+
+void pool_core::join_left_threads() noexcept {
+  for (;;) {
+    std::unique_ptr<worker> gone;
+    {
+      const prim::scoped_lock lock(threads_mutex_);
+      const auto at = std::ranges::find_if(workers_, [](const auto& w) { return w->has_left; });
+      if (at == workers_.end()) return;
+      gone = std::move(*at);
+      workers_.erase(at);
+    }
+    gone->thread.join();
+  }
+}
+
+// Jobs accepted and not finished. Zero means: at the moment between the two sums there were none.
+std::uint64_t pool_core::in_flight() const noexcept {
+  std::uint64_t finished = completed_.read();
+  for (const auto& s : slots_) finished += s->completed.read();
+  std::uint64_t accepted = injected_.pushed();
+  for (const auto& s : slots_) accepted += s->submitted.read() + s->inbox.pushed();
+  return accepted - finished;
+}
+
+// Called when a thread runs out of work, and by whoever begins to wait. Outside waiters wait until
+// nothing is left; a task that waits is itself left, so it waits until nothing is left but tasks
+// that wait like it. Under the mutex those stay what they are, and in_flight() is never less than
+// what was in flight at a moment between its sums: if the numbers agree, that moment was quiet.
+void pool_core::check_quiet() noexcept {
+  prim::fence(prim::seq_cst);
+  if (quiet_waiters_.load(prim::relaxed) == 0) return;
+  {
+    const prim::scoped_lock lock(quiet_mutex_);
+    const std::uint64_t left = in_flight();
+    if (left != waiting_tasks_) return;
+    quiet_moments_.fetch_add(1, prim::acq_rel);
+    if (left == 0) empty_moments_.fetch_add(1, prim::acq_rel);
+  }
+  quiet_event_.notify_all();
+}
+
+bool pool_core::wait_idle(prim::time_point deadline) {
+  const worker* const w = this_worker();
+  const bool inside_task = w != nullptr && w->depth != 0;
+  struct registration {
+    pool_core& core;
+    const unsigned tasks;
+    registration(pool_core& c, bool inside) noexcept : core(c), tasks(inside ? 1 : 0) {
+      core.quiet_waiters_.fetch_add(1, prim::seq_cst);
+      const prim::scoped_lock lock(core.quiet_mutex_);
+      core.waiting_tasks_ += tasks;
+    }
+    ~registration() {
+      core.quiet_waiters_.fetch_sub(1, prim::relaxed);
+      const prim::scoped_lock lock(core.quiet_mutex_);
+      core.waiting_tasks_ -= tasks;
+    }
+  } const registered(*this, inside_task);
+  const prim::atomic<std::uint64_t>& moments = inside_task ? quiet_moments_ : empty_moments_;
+  const std::uint64_t before = moments.load(prim::acquire);
+  check_quiet();
+  return quiet_event_.await_until(deadline, [&] { return moments.load(prim::acquire) != before; });
+}
+
+shutdown_report pool_core::shutdown(shutdown_mode mode, prim::time_point deadline) {
+  injected_.close();
+  for (const auto& s : slots_) s->inbox.close();
+  if (mode == shutdown_mode::cancel) {
+    cancelling_.store(true, prim::seq_cst);
+    stop_.request_stop();
+    discard_queued();
+  }
+  if (!wait_idle(deadline)) return report(false);
+  if (this_worker() != nullptr) return report(true);
+  stop_workers();
+  return report(wait_until_stopped(deadline));
+}
+
+// The canceller gives up what is queued itself: every worker may be busy.
+void pool_core::discard_queued() noexcept {
+  for (bool found = true; found;) {
+    found = false;
+    while (job* const j = injected_.pop()) discard(j);
+    for (const auto& s : slots_) {
+      while (job* const j = s->inbox.pop()) discard(j);
+      job* j = nullptr;
+      for (;;) {
+        const auto result = s->deque.steal(j);
+        if (result == ws_deque<job*>::theft::empty) break;
+        found = true;
+        if (result == ws_deque<job*>::theft::success) discard(j);
+      }
+    }
+  }
+}
+
+void pool_core::discard(job* j) noexcept {
+  started_.add();
+  discarded_.add();
+  j->run(j, verb::discard);
+  completed_.add();
+}
+
+void pool_core::stop_workers() noexcept {
+  const prim::scoped_lock lock(sleep_mutex_);
+  stopping_.store(true, prim::release);
+  while (idle_ != nullptr) {
+    slot& s = *idle_;
+    remove_idle(s);
+    s.where = slot::place::held;
+    state_.sleeper_leaves();
+    if (s.holder != nullptr) s.holder->parker.unpark();
+  }
+  for (const auto& s : slots_) {
+    if (s->where != slot::place::dormant) continue;
+    s->where = slot::place::held;
+    s->holder->parker.unpark();
+  }
+  for (; spares_ != nullptr; spares_ = spares_->next_spare) {
+    --spare_count_;
+    spares_->parked_as_spare = false;
+    spares_->parker.unpark();
+  }
+}
+
+// True when every thread has left and been joined.
+bool pool_core::wait_until_stopped(prim::time_point deadline) {
+  const auto all_left = [this] {
+    const prim::scoped_lock lock(threads_mutex_);
+    return std::ranges::all_of(workers_, [](const auto& w) { return w->has_left; });
+  };
+  if (!stopped_event_.await_until(deadline, all_left)) return false;
+  join_left_threads();
+  return true;
+}
+
+shutdown_report pool_core::report(bool completed) noexcept {
+  shutdown_report r;
+  r.completed = completed;
+  if (completed) return r;
+  try {
+    r.queued = injected_.size();
+    for (const auto& s : slots_) r.queued += s->deque.size() + s->inbox.size();
+    const worker* const self = this_worker();
+    const prim::scoped_lock lock(threads_mutex_);
+    for (const auto& w : workers_) {
+      const char* const name = w->task.load(prim::relaxed);
+      if (w.get() == self || w->has_left || name == nullptr) continue;
+      stuck_task t{w->index, std::string(readable_task_name(name)), {}, {}};
+      const prim::scoped_lock record_lock(w->record_mutex);
+      if (w->waits != nullptr) {
+        t.waits_for = describe(w->waits->kind);
+        if (w->waits->name != nullptr) t.waits_for += std::string(" (") + w->waits->name + ")";
+        t.waiting = prim::clock::now() - w->waits->since;
+      }
+      r.running.push_back(std::move(t));
+    }
+  } catch (...) {
+    // Without memory the report stays short.
+  }
+  return r;
+}
+
+void pool_core::tell_stuck() noexcept {
+  const shutdown_report r = report(false);
+  try {
+    if (options_.on_stuck) {
+      options_.on_stuck(r);
+      return;
+    }
+  } catch (...) {
+    report_unhandled(std::current_exception());
+    return;
+  }
+  std::fprintf(stderr, "heddle: the destructor of pool \"%s\" waits; %zu tasks queued\n",
+               options_.name.c_str(), r.queued);
+  for (const stuck_task& t : r.running) {
+    std::fprintf(stderr, "heddle:   worker %u runs %s%s%s\n", t.worker, t.task.c_str(),
+                 t.waits_for.empty() ? "" : ", which waits for ", t.waits_for.c_str());
+  }
+}
+
+void pool_core::destroy() noexcept {
+  fail_when_starved_.store(false, prim::relaxed);  // a destructor can only wait
+  if (!shutdown(shutdown_mode::drain, prim::deadline_after(options_.stuck_after)).completed) {
+    tell_stuck();
+    shutdown(shutdown_mode::drain, prim::never);
+  }
+  if (this_worker() != nullptr) {
+    // The destroying task's thread cannot be joined by itself. It and whoever has not left yet keep
+    // the core alive and go when they have nothing more to do.
+    stop_workers();
+    const prim::scoped_lock lock(threads_mutex_);
+    for (const auto& w : workers_) w->thread.detach();
+  }
+  release();
+}
+
+}  // namespace heddle::inline HEDDLE_ABI::detail
