@@ -7,6 +7,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <new>
+#include <system_error>
+
 #include <heddle/prim/thread.hpp>
 #include <heddle/prim/thread_local.hpp>
 
@@ -20,11 +23,53 @@ void set_thread_name(std::string_view name) noexcept {
 
 int kernel_thread_id() noexcept { return static_cast<int>(syscall(SYS_gettid)); }
 
+void at_fork(void (*before)(), void (*in_parent)(), void (*in_child)()) {
+  if (pthread_atfork(before, in_parent, in_child) != 0) throw std::bad_alloc();
+}
+
 // Not inlined: code of another shared library, or a coroutine that moved to another thread, must
 // ask anew instead of reusing an address it computed on the way.
 [[gnu::noinline]] void*& thread_value(thread_slot slot) noexcept {
   constinit static thread_local void* values[static_cast<unsigned>(thread_slot::count)] = {};
   return values[static_cast<unsigned>(slot)];
+}
+
+namespace {
+
+// The key's value is the thread's newest hook. The C library calls a key's destructor after the
+// thread_local objects are destroyed, which a thread_local of ours could not promise.
+pthread_key_t exit_key() {
+  struct owner {
+    owner() {
+      const int failure = pthread_key_create(&key, &run_hooks);
+      if (failure != 0) {
+        throw std::system_error(failure, std::generic_category(), "pthread_key_create");
+      }
+    }
+    static void run_hooks(void* newest) noexcept {
+      const pthread_key_t key = exit_key();
+      while (newest != nullptr) {
+        auto* const hook = static_cast<thread_exit_hook*>(newest);
+        pthread_setspecific(key, hook->next);  // cannot fail: the thread has the key's storage
+        hook->run(hook);
+        newest = pthread_getspecific(key);
+      }
+    }
+    pthread_key_t key{};
+  };
+  static const owner the_key;  // never deleted: threads may outlive static destruction
+  return the_key.key;
+}
+
+}  // namespace
+
+void at_thread_exit(thread_exit_hook& hook) {
+  const pthread_key_t key = exit_key();
+  hook.next = static_cast<thread_exit_hook*>(pthread_getspecific(key));
+  const int failure = pthread_setspecific(key, &hook);
+  if (failure != 0) {
+    throw std::system_error(failure, std::generic_category(), "pthread_setspecific");
+  }
 }
 
 }  // namespace heddle::inline HEDDLE_ABI::prim
