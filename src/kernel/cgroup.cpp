@@ -107,10 +107,10 @@ std::optional<place> find_own(std::string_view text, cgroup_version version,
                               std::string_view controller) {
   while (!text.empty()) {
     std::string_view line = take_until(text, '\n');
-    const std::string_view id = take_until(line, ':');
+    take_until(line, ':');
     const std::string_view controllers = take_until(line, ':');
-    const bool wanted = version == cgroup_version::v2 ? id == "0" && controllers.empty()
-                                                      : has_item(controllers, controller);
+    const bool wanted =
+        version == cgroup_version::v2 ? controllers.empty() : has_item(controllers, controller);
     if (wanted && line.starts_with('/')) return place::parse(line);
   }
   return std::nullopt;
@@ -193,7 +193,9 @@ std::vector<cgroup> levels_of(const tree& files, const mount& m, const place& ow
 
 std::vector<cgroup_chain> find_cgroups(const tree& files, std::string_view controller) {
   std::vector<cgroup_chain> chains;
-  const auto own_text = files.read("proc/self/cgroup");
+  // Threads of one process may be in different groups; new threads begin in their creator's.
+  auto own_text = files.read("proc/thread-self/cgroup");
+  if (!own_text) own_text = files.read("proc/self/cgroup");
   if (!own_text) return chains;
   const std::vector<mount> mounts = find_mounts(files, controller);
 

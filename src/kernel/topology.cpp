@@ -45,7 +45,7 @@ std::uint64_t parse_size(std::string_view text) {
   text = trim(text);
   std::uint64_t unit = 1;
   if (text.ends_with('K')) unit = 1024;
-  if (text.ends_with('M')) unit = 1024 * 1024;
+  if (text.ends_with('M')) unit = std::uint64_t{1024} * 1024;
   if (unit != 1) text.remove_suffix(1);
   const auto number = parse_number<std::uint32_t>(text);
   return number ? *number * unit : 0;

@@ -1,4 +1,4 @@
-// The control groups a process is in, from its own up to the outermost that can be seen.
+// The control groups a thread is in, from its own up to the outermost that can be seen.
 #pragma once
 
 #include <cstdint>
@@ -28,11 +28,12 @@ struct cgroup_chain {
 // The chains in which `controller` ("cpu", "memory", "pids") may be limited: the v1 hierarchy that
 // has the controller, then the v2 hierarchy, whichever exist; both on a hybrid system.
 //
-// Follows /proc/self/cgroup and /proc/self/mountinfo, so that it is right inside containers: where
-// only a part of the hierarchy is mounted, the levels of that part are given; where the process
-// sits outside its cgroup namespace, the names are reconciled; where the namespace begins below the
-// mount, so that the kernel hides the names between, the way home is looked for in the directories.
-// Levels that no mount shows cannot be known. Empty when there is nothing to be found.
+// Asks for the calling thread, in /proc/thread-self/cgroup (a recorded tree may have
+// /proc/self/cgroup), and follows /proc/self/mountinfo, so that it is right inside containers:
+// where only a part of the hierarchy is mounted, the levels of that part are given; where the
+// process sits outside its cgroup namespace, the names are reconciled; where the namespace begins
+// below the mount, so that the kernel hides the names between, the way home is looked for in the
+// directories. Levels that no mount shows cannot be known. Empty when there is nothing to be found.
 // Costs some 45 µs, most of it /proc/self/mountinfo: more where there are many mounts.
 HEDDLE_API std::vector<cgroup_chain> find_cgroups(const tree& files, std::string_view controller);
 

@@ -230,6 +230,14 @@ TEST(cgroups, a_mount_of_another_group_is_not_ours) {
   EXPECT_EQ(quota_cores(fake), -1);
 }
 
+TEST(cgroups, the_calling_thread_may_be_in_another_group_than_its_process) {
+  v2_machine fake("/process");
+  fake.write("proc/thread-self/cgroup", "0::/process/thread\n");
+  fake.limit("/process", "300000 100000\n");
+  fake.limit("/process/thread", "200000 100000\n");
+  EXPECT_EQ(quota_cores(fake), 2);
+}
+
 TEST(cgroups, in_a_namespace_of_ones_own) {
   v2_machine fake("/");
   fake.limit("", "50000 100000\n");
@@ -281,8 +289,8 @@ TEST(cgroups, the_namespace_begins_below_the_mount) {
 
 TEST(cgroups, mount_points_with_odd_characters) {
   v2_machine fake("/a b\\c:d",
-                  "31 23 0:28 / /sys/fs/my\\040cgroup\\011x rw - cgroup2 cgroup2 rw\n");
-  fake.write("sys/fs/my cgroup\tx/a b\\c:d/cpu.max", "50000 100000\n");
+                  "31 23 0:28 / /sys/fs/my\\040cgroup\\011x\\134y rw - cgroup2 cgroup2 rw\n");
+  fake.write("sys/fs/my cgroup\tx\\y/a b\\c:d/cpu.max", "50000 100000\n");
   EXPECT_EQ(quota_cores(fake), 0.5);
   EXPECT_EQ(quota_cgroup(fake), "/a b\\c:d");
 }
@@ -302,6 +310,15 @@ TEST(cgroups, a_hidden_mount_is_passed_over) {
   const auto quota = read_cpu_quota(fake.files());
   ASSERT_TRUE(quota.has_value());
   EXPECT_EQ(quota->cgroup, "/docker/f00");
+}
+
+TEST(cgroups, a_later_mount_that_leads_nowhere_is_passed_over) {
+  // The second shows more levels, but something else lies on top of its directory.
+  v2_machine fake("/docker/f00",
+                  "30 23 0:28 /docker/f00 /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+                  "31 23 0:28 / /mnt/covered rw - cgroup2 cgroup2 rw\n");
+  fake.limit("", "50000 100000\n");
+  EXPECT_EQ(quota_cores(fake), 0.5);
 }
 
 TEST(cgroups, of_several_mounts_the_one_that_shows_most) {
@@ -349,6 +366,8 @@ TEST(cgroups, the_tightest_number) {
   EXPECT_EQ(tightest()->value, 100u);
   EXPECT_EQ(tightest()->cgroup, "/a/b");
   EXPECT_EQ(tightest()->file, "/sys/fs/cgroup/a/b/pids.max");
+  fake.write("sys/fs/cgroup/a/pids.max", "100\n");
+  EXPECT_EQ(tightest()->cgroup, "/a/b") << "of equal ones the nearest";
 }
 
 TEST(affinity, from_a_recorded_status) {

@@ -54,6 +54,7 @@ TEST(formulas, io_bound) {
       {4, {.wait_to_compute = 9, .cap = 10}, 10},
       {4, {.cap = 1}, 1},
       {10, {.wait_to_compute = 0.1}, 11},
+      {8.8, {.wait_to_compute = 5.25}, 55},  // the product is a little above 55
       {1e308, {.wait_to_compute = 1e308}, 64},
       {1e308, {.wait_to_compute = 1e308, .cap = largest}, largest},
       {1e-300, {.wait_to_compute = 0}, 1},
@@ -92,6 +93,11 @@ TEST(formulas, reasons_name_the_numbers) {
   EXPECT_EQ(io_bound(0.5, {.wait_to_compute = 0.5}).reason,
             "0.5 cores x (1 + 0.5), rounded up: a task waits 0.5 times as long as it computes");
   EXPECT_EQ(io_bound(100).reason, "100 cores x (1 + 4) makes 500, capped at 64");
+  EXPECT_EQ(io_bound(12.8).reason,
+            "12.8 cores x (1 + 4): a task waits 4 times as long as it computes")
+      << "reaches the cap without being capped";
+  EXPECT_EQ(cpu_bound(4, 4).reason, cpu_bound(8, 4).reason);
+  EXPECT_EQ(small_io(28).reason, "28 cores + 4: a few threads more than cores cover short waits");
   EXPECT_EQ(mixed(1).reason, "2 x 1 core: one computes while another waits");
   EXPECT_EQ(small_io(2.5).reason,
             "2.5 cores + 4, rounded up: a few threads more than cores cover short waits");
