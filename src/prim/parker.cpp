@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include <heddle/prim/parker.hpp>
 
 namespace heddle::inline HEDDLE_ABI::prim {
@@ -26,7 +28,8 @@ void futex_wake_one(atomic<unsigned>* word) noexcept {
 }
 
 timespec to_timespec(time_point t) noexcept {
-  const auto since = t.time_since_epoch();
+  // The clock starts at zero: what lies before it has passed, and its nanoseconds may not fit.
+  const auto since = std::max(t.time_since_epoch(), clock::duration::zero());
   const auto seconds = std::chrono::floor<std::chrono::seconds>(since);
   const auto rest = std::chrono::duration_cast<std::chrono::nanoseconds>(since - seconds);
   return {static_cast<time_t>(seconds.count()), static_cast<long>(rest.count())};
