@@ -1,9 +1,17 @@
-// Replaces operator new by one that can be told to fail. Include it in one source of a program.
+// Replaces operator new by one that counts and can be told to fail. Include it in one source of a
+// program. Clang's ThreadSanitizer does not let anybody replace it: tests that need this begin with
+// SKIP_UNLESS_ALLOCATIONS_FAIL.
 #pragma once
 
 #include <atomic>
 #include <cstdlib>
 #include <new>
+
+#include <gtest/gtest.h>
+#include <heddle/prim/config.hpp>
+
+#define SKIP_UNLESS_ALLOCATIONS_FAIL() \
+  if (HEDDLE_TSAN) GTEST_SKIP() << "ThreadSanitizer owns operator new"
 
 namespace heddle_test {
 
@@ -38,6 +46,7 @@ inline void release(void* memory) noexcept {
 
 }  // namespace heddle_test
 
+#if !HEDDLE_TSAN
 void* operator new(std::size_t bytes) {
   return heddle_test::allocate_or_throw(bytes, alignof(std::max_align_t));
 }
@@ -50,3 +59,4 @@ void operator delete(void* memory, std::align_val_t) noexcept { heddle_test::rel
 void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
   heddle_test::release(memory);
 }
+#endif

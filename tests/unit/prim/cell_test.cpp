@@ -12,7 +12,7 @@ namespace prim = heddle::prim;
 TEST(cell, begins_with_a_value_of_its_own) {
   EXPECT_EQ(prim::cell<int>().get(), 0);
   EXPECT_EQ(prim::cell<int>(7).get(), 7);
-  EXPECT_EQ((prim::cell<std::string>(std::in_place, 3, 'x').get()), "xxx");
+  EXPECT_EQ((prim::cell<std::string>(std::in_place, 3U, 'x').get()), "xxx");
 }
 
 TEST(cell, reads_and_writes_through_functions_and_hands_on_their_results) {
