@@ -141,7 +141,8 @@ bool pool_core::try_start_worker(slot& s) noexcept {
       s.below = nullptr;
     }
     state_.searcher_falls_asleep();
-    another = idle_->holder != nullptr || spares_ != nullptr;
+    another = spares_ != nullptr;
+    for (const slot* i = idle_; i != nullptr && !another; i = i->below) another = i->holder != nullptr;
   }
   if (another && any_work()) notify();
   return false;

@@ -56,7 +56,7 @@ concept submittable =
 // Function pointers, std::function and the like can be empty; others cannot.
 template <class F>
 void check_callable(const F& f, const char* operation) {
-  if constexpr (requires { static_cast<bool>(f == nullptr); }) {
+  if constexpr (!std::is_function_v<F> && requires { static_cast<bool>(f == nullptr); }) {
     if (f == nullptr) throw std::invalid_argument(std::string(operation) + ": a null callable");
   }
 }
