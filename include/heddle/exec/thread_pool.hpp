@@ -36,12 +36,12 @@ auto bind_call(F&& f, Args&&... args) {
     return [f = std::decay_t<F>(std::forward<F>(f)),
             ... args = std::decay_t<Args>(std::forward<Args>(args))](
                prim::stop_token stop) mutable -> decltype(auto) {
-      return invoke(std::move(f), std::move(stop), std::move(args)...);
+      return detail::invoke(std::move(f), std::move(stop), std::move(args)...);
     };
   } else {
     return [f = std::decay_t<F>(std::forward<F>(f)),
             ... args = std::decay_t<Args>(std::forward<Args>(args))]() mutable -> decltype(auto) {
-      return invoke(std::move(f), std::move(args)...);
+      return detail::invoke(std::move(f), std::move(args)...);
     };
   }
 }
