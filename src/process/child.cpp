@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include <heddle/process/descriptor.hpp>
@@ -62,7 +63,7 @@ struct child::state final : io_handler {
     } while (result < 0 && errno == EINTR);
     if (result == 0 && info.si_pid == 0) return false;
     report.started = started;
-    report.ended = steady_clock::now();
+    report.ended = ended.value_or(steady_clock::now());
     if (result < 0) {
       report.lost = true;
       return true;
@@ -82,6 +83,12 @@ struct child::state final : io_handler {
   }
 
   void on_ready(std::uint32_t) noexcept override {
+    if (!held) return finish();
+    ended = steady_clock::now();
+    loop.unwatch(pidfd.get());
+  }
+
+  void finish() noexcept {
     if (sweep) signal_all(SIGKILL);
     exit_report report;
     if (!reap(report)) return;
@@ -100,9 +107,11 @@ struct child::state final : io_handler {
   exit_handler& handler;
   const bool own_group;
   bool sweep = false;
+  bool held = false;
   pid_t pid = 0;
   unique_descriptor pidfd;  // none once the child is reaped
   steady_clock::time_point started = steady_clock::now();
+  std::optional<steady_clock::time_point> ended;  // seen while held
 };
 
 child::child(event_loop& loop, const command& what, exit_handler& handler) {
@@ -146,6 +155,16 @@ void child::signal_group(int number) noexcept {
 
 void child::kill_group_at_exit() noexcept {
   if (running() && state_->own_group) state_->sweep = true;
+}
+
+void child::hold() noexcept {
+  if (running()) state_->held = true;
+}
+
+void child::release() noexcept {
+  if (!running()) return;
+  state_->held = false;
+  if (state_->ended) state_->finish();  // may destroy this
 }
 
 }  // namespace heddle::inline HEDDLE_ABI::process

@@ -11,6 +11,7 @@
 
 #include "inbox.hpp"
 #include "launcher.hpp"
+#include "loop_resident.hpp"
 #include "timer_heap.hpp"
 
 namespace heddle::inline HEDDLE_ABI::process {
@@ -105,11 +106,13 @@ struct event_loop::core {
   std::vector<registration> registrations;  // by descriptor
   timer_heap timers;
   launcher children;
+  loop_resident* residents = nullptr;
 };
 
 event_loop::event_loop() : core_(std::make_unique<core>()) {}
 
 event_loop::~event_loop() {
+  while (core_->residents != nullptr) core_->residents->abandon();
   // A discarded job may post another one.
   for (job_chain left = core_->posted.take_all(); !left.empty(); left = core_->posted.take_all()) {
     left.give(verb::discard);
@@ -183,7 +186,9 @@ void event_loop::unwatch(int descriptor) noexcept {
   ::epoll_ctl(c.epoll.get(), EPOLL_CTL_DEL, descriptor, nullptr);
 }
 
-launcher& event_loop::children() { return core_->children; }
+launcher& event_loop::children() noexcept { return core_->children; }
+
+loop_resident*& event_loop::residents() noexcept { return core_->residents; }
 
 timer::timer(event_loop& loop, function f, void* argument) noexcept
     : loop_(loop), function_(f), argument_(argument) {}

@@ -76,6 +76,7 @@ class HEDDLE_API child {
 
   // The pid stays the same after the end; 0 for a default constructed handle.
   pid_t pid() const noexcept;
+  // Until it is reaped.
   bool running() const noexcept;
 
   // Signals the child alone, or its whole process group (falls back to the child when it has no
@@ -86,6 +87,12 @@ class HEDDLE_API child {
   // From now on, what is left of the child's group when the child itself ends is killed, before
   // the child is reaped. Does nothing without a group of its own.
   void kill_group_at_exit() noexcept;
+
+  // A held child is not reaped when it ends, and its handler is told only after release(): until
+  // then its group can be signalled, which is what a reader of its output needs when descendants
+  // keep the pipe open. release() may call the handler before it returns.
+  void hold() noexcept;
+  void release() noexcept;
 
  private:
   struct state;

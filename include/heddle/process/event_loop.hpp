@@ -13,6 +13,7 @@ namespace heddle::inline HEDDLE_ABI::process {
 
 class event_loop;
 class launcher;
+class loop_resident;
 class timer_heap;
 
 // Which readiness a descriptor is watched for; the values are epoll's.
@@ -70,8 +71,9 @@ class HEDDLE_API event_loop {
  public:
   // Throws std::system_error when descriptors are exhausted, std::bad_alloc.
   event_loop();
-  // Requires: nobody is in run(), and every child started on the loop is destroyed.
-  // Effects: jobs not run are discarded, on this thread.
+  // Requires: nobody is in run(), and every child handle on the loop is destroyed.
+  // Effects: spawned commands are killed and their futures cancelled; jobs not run are discarded,
+  // on this thread.
   ~event_loop();
   event_loop(const event_loop&) = delete;
   event_loop& operator=(const event_loop&) = delete;
@@ -102,9 +104,11 @@ class HEDDLE_API event_loop {
  private:
   friend class timer;
   friend class child;
+  friend class loop_resident;
   struct core;
 
-  launcher& children();
+  launcher& children() noexcept;
+  loop_resident*& residents() noexcept;
 
   std::unique_ptr<core> core_;
 };
