@@ -114,11 +114,10 @@ class joint {
 
 }  // namespace detail
 
-// A future that is ready when all of them are; its value is the futures, each ready, in their order.
-// Nobody's exception is thrown by it. An empty vector is ready at once.
-// Cancelling the new future does not cancel those it waits for; they then die when the last is ready.
-// Blocks? No. Throws no_state, std::bad_alloc; then nothing was waited for.
-// Complexity: linear in the futures.
+// A future that is ready when all of them are; its value is the futures, each ready, in their
+// order. Nobody's exception is thrown by it. An empty vector is ready at once. Cancelling the new
+// future does not cancel those it waits for; they then die when the last is ready. Blocks? No.
+// Throws no_state, std::bad_alloc; then nothing was waited for. Complexity: linear in the futures.
 template <class T>
 future<std::vector<future<T>>> when_all(std::vector<future<T>> futures) {
   return detail::joint<T, std::vector<future<T>>>::make(std::move(futures), false, "when_all");

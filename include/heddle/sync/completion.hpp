@@ -19,7 +19,7 @@ namespace heddle::inline HEDDLE_ABI {
 // Memory ordering: what happened before complete() happened before a done() that returns true, an
 // attach() that returns false, and every wake().
 // Destruction: the owner keeps it alive until complete() has returned; the waiters need not.
-// Protocol: docs/protocols/completion.md.
+// Protocol: docs/protocols/future.md.
 class HEDDLE_API completion {
  public:
   completion() = default;
