@@ -25,7 +25,7 @@ says '^Linux '
 says '^  usable cores '
 says '^  CPU-bound '
 expect 0 "" "$HEDDLE" doctor --help
-says '^Usage: heddle doctor'
+says '^  heddle doctor \[options\]'
 expect 0 "" "$HEDDLE" doctor --json
 says '"usable_cores": '
 

@@ -36,29 +36,33 @@ namespace {
 using json = nlohmann::ordered_json;
 
 constexpr std::string_view help =
-    R"(Usage: heddle doctor [options]
+    R"(heddle doctor - what Heddle sees of this machine
 
-Prints what Heddle sees of this machine: processors, affinity, CPU quota and the
-control group that sets it, caches, memory and its limit, and what the kernel
-offers; then the number of threads it would choose for each kind of work, with
-the reason. Changes nothing.
+Usage
+  heddle doctor [options]
 
-Options:
-      --json        the same as one JSON object, for programs
-      --ratio R     time a task waits / time it computes, for I/O-bound work
-                    (default 4)
-      --cap N       never choose more than N threads for I/O-bound work
-                    (default 64)
-      --root DIR    read DIR/proc and DIR/sys instead of /proc and /sys: a copy
-                    taken elsewhere
-  -h, --help        this text
+Prints processors, affinity, CPU quota and the control group that sets it,
+caches, memory and its limit, and what the kernel offers; then the number of
+threads Heddle would choose for each kind of work, with the reason. Changes
+nothing.
 
-Examples:
+Options
+      --json        Print the same as one JSON object, for programs.
+      --ratio R     Time a task waits / time it computes, for I/O-bound work
+                    (default 4).
+      --cap N       Never choose more than N threads for I/O-bound work
+                    (default 64).
+      --root DIR    Read DIR/proc and DIR/sys instead of /proc and /sys: a copy
+                    taken elsewhere.
+  -h, --help        Print this page.
+
+Examples
   heddle doctor
-  heddle doctor --ratio 20                  requests that wait 20 times as long
+  heddle doctor --ratio 20        tasks that wait 20 times as long as they compute
   heddle doctor --json | jq .usable_cores
 
-Exit status: 0; 2 bad usage; 255 the answer could not be written.
+Exit status
+  0 is success, 2 a wrong command line, 255 an answer that could not be written.
 )";
 
 struct doctor_options {
