@@ -58,7 +58,7 @@ Options
 
 Examples
   heddle doctor
-  heddle doctor --ratio 20        tasks that wait 20 times as long as they compute
+  heddle doctor --ratio 20        tasks that mostly wait for a database
   heddle doctor --json | jq .usable_cores
 
 Exit status
