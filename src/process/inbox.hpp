@@ -25,7 +25,8 @@ class job_chain {
     last_ = j;
   }
 
-  void append(job_chain&& other) noexcept {
+  // Takes the other chain's jobs and leaves it empty.
+  void append(job_chain& other) noexcept {
     if (other.empty()) return;
     (first_ == nullptr ? first_ : last_->next) = other.first_;
     last_ = other.last_;
@@ -76,7 +77,7 @@ class inbox {
   void restart() noexcept {
     const prim::scoped_lock lock(mutex_);
     stopped_ = false;
-    ready_.append(std::move(late_));
+    ready_.append(late_);
     if (!ready_.empty()) signal();
   }
 
@@ -94,7 +95,7 @@ class inbox {
   job_chain take_all() noexcept {
     const prim::scoped_lock lock(mutex_);
     job_chain all = std::exchange(ready_, job_chain());
-    all.append(std::move(late_));
+    all.append(late_);
     return all;
   }
 

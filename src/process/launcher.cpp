@@ -33,7 +33,7 @@ namespace heddle::inline HEDDLE_ABI::process {
 namespace {
 
 // The child only makes system calls; one page would do.
-constexpr std::size_t stack_size = 32 * 1024;
+constexpr std::size_t stack_size = std::size_t{32} * 1024;
 constexpr std::size_t guard_size = 4096;
 constexpr std::size_t program_cache_limit = 256;
 

@@ -123,7 +123,7 @@ class operation final : public detail::typed_state<completed>,
 
     // Reads up to `count` buffers; true at the end of the stream or when the command is to go.
     bool read(int count) noexcept {
-      std::array<char, 64 * 1024> buffer;
+      std::array<char, std::size_t{64} * 1024> buffer;
       while (is_open() && count-- > 0) {
         const ssize_t n = ::read(descriptor_.get(), buffer.data(), buffer.size());
         if (n < 0 && errno == EINTR) continue;
