@@ -66,8 +66,13 @@ std::exception_ptr future_state::read_error() noexcept {
   }
 }
 
+// Moves the error out, so that the last reference to the exception is the reader's: the producer, who
+// may drop the state at the same time, has nothing to do with it any more.
 void future_state::rethrow_error() {
-  if (failed()) std::rethrow_exception(read_error());
+  if (!failed()) return;
+  if (how() != outcome::error) std::rethrow_exception(read_error());
+  error_read_.set(true);
+  std::rethrow_exception(error_.write([](std::exception_ptr& e) { return std::move(e); }));
 }
 
 namespace {

@@ -67,7 +67,7 @@ class HEDDLE_API future_state : public job {
   bool failed() const noexcept { return how() != outcome::value; }
   // Counts as reading: the exception is no longer unhandled. Null for a value.
   std::exception_ptr read_error() noexcept;
-  // Throws the error, if there is one.
+  // Throws the error, if there is one; once.
   void rethrow_error();
 
  protected:
