@@ -3,13 +3,14 @@
 #include <heddle/prim/atomic.hpp>
 
 #include <cstdio>
+#include <utility>
 
 namespace heddle::inline HEDDLE_ABI {
 namespace {
 
 void write_line(std::exception_ptr e) noexcept {
   try {
-    std::rethrow_exception(e);
+    std::rethrow_exception(std::move(e));
   } catch (const std::exception& known) {
     std::fprintf(stderr, "heddle: an exception that nobody read: %s\n", known.what());
   } catch (...) {
@@ -21,7 +22,7 @@ void write_line(std::exception_ptr e) noexcept {
 // Nobody wanted the result, so nobody lost anything.
 bool is_cancellation(const std::exception_ptr& e) noexcept {
   try {
-    std::rethrow_exception(e);
+    std::rethrow_exception(std::move(e));
   } catch (const cancelled&) {
     return true;
   } catch (...) {

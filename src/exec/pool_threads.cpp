@@ -142,7 +142,8 @@ bool pool_core::try_start_worker(slot& s) noexcept {
     }
     state_.searcher_falls_asleep();
     another = spares_ != nullptr;
-    for (const slot* i = idle_; i != nullptr && !another; i = i->below) another = i->holder != nullptr;
+    for (const slot* i = idle_; i != nullptr && !another; i = i->below)
+      another = i->holder != nullptr;
   }
   if (another && any_work()) notify();
   return false;

@@ -66,8 +66,8 @@ std::exception_ptr future_state::read_error() noexcept {
   }
 }
 
-// Moves the error out, so that the last reference to the exception is the reader's: the producer, who
-// may drop the state at the same time, has nothing to do with it any more.
+// Moves the error out, so that the last reference to the exception is the reader's: the producer,
+// who may drop the state at the same time, has nothing to do with it any more.
 void future_state::rethrow_error() {
   if (!failed()) return;
   if (how() != outcome::error) std::rethrow_exception(read_error());

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <string_view>
 
@@ -64,7 +65,7 @@ std::string sparkline(const concurrency_series& series) {
   const double highest = std::max(1u, series.highest());
   for (std::size_t i = 0; i < series.size(); ++i) {
     const double height = std::clamp(series.mean(i) / highest, 0.0, 1.0);
-    line += levels[static_cast<std::size_t>(height * 8 + 0.5)];
+    line += levels[static_cast<std::size_t>(std::lround(height * 8))];
   }
   return line;
 }
