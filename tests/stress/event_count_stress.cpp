@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 #include <heddle/prim/seed.hpp>
+#include <heddle/prim/thread.hpp>
 
 #include "support/threads.hpp"
 
@@ -18,7 +19,7 @@ class event_count_stress : public testing::TestWithParam<unsigned> {};
 // it. A single lost wake-up stops the pair for ever.
 TEST_P(event_count_stress, ping_pong_loses_no_wakeup) {
   const heddle_test::watchdog dog;
-  constexpr int rounds = 3'000;
+  constexpr int rounds = 6'000;
   struct table {
     heddle::event_count to_ping;
     heddle::event_count to_pong;
@@ -30,9 +31,16 @@ TEST_P(event_count_stress, ping_pong_loses_no_wakeup) {
     const bool ping = i % 2 == 0;
     heddle::event_count& mine = ping ? t.to_ping : t.to_pong;
     heddle::event_count& other = ping ? t.to_pong : t.to_ping;
+    prim::random dice(prim::next_seed());
+    // So that one's store and the other's decision to sleep meet in every way.
+    const auto dawdle = [&dice] {
+      for (auto n = dice.below(100); n > 0; --n) prim::pause();
+    };
     for (int r = 0; r < rounds; ++r) {
       const int expected = 2 * r + (ping ? 0 : 1);
+      dawdle();
       mine.await([&] { return t.turn.load(std::memory_order_relaxed) == expected; });
+      dawdle();
       t.turn.store(expected + 1, std::memory_order_relaxed);
       if (r % 2 == 0) {
         other.notify_one();

@@ -1,6 +1,8 @@
 #include <heddle/sync/mutex.hpp>
 
 #include <atomic>
+#include <barrier>
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -128,6 +130,43 @@ TEST_P(mutex_stress, no_wakeup_is_lost_to_those_who_are_refused) {
   c.mutex.lock();
   EXPECT_EQ(c.count, held);
   c.mutex.unlock();
+}
+
+// An unlock chooses a waiter in the moment in which that one's time is up, while another waits for
+// ever behind it and nobody else will come: the wake-up must reach the one who waits. The moment of
+// the unlock follows the boundary between too late and in time.
+TEST(mutex_timeouts, a_wakeup_that_meets_a_timeout_is_handed_on) {
+  const heddle_test::watchdog dog;
+  constexpr int rounds = 2'000;
+  heddle::mutex m;
+  std::atomic<heddle::prim::time_point> deadline{};
+  std::atomic<bool> in_time{false};
+  std::barrier turn(3);
+  heddle_test::run_together(3, [&](unsigned role) HEDDLE_NO_THREAD_SAFETY_ANALYSIS {
+    heddle::prim::random dice(heddle::prim::next_seed());
+    auto delay = 0ns;
+    for (int r = 0; r < rounds; ++r) {
+      if (role == 0) {
+        m.lock();
+        deadline = heddle::prim::clock::now() + 40us;
+      }
+      turn.arrive_and_wait();
+      if (role == 0) {
+        const auto moment = deadline.load() + delay + std::chrono::nanoseconds(dice.below(2'000));
+        while (heddle::prim::clock::now() < moment) {
+        }
+        m.unlock();
+      } else if (role == 1) {
+        in_time = m.try_lock_until(deadline);
+        if (in_time) m.unlock();
+      } else {
+        m.lock();
+        m.unlock();
+      }
+      turn.arrive_and_wait();
+      if (role == 0) delay += in_time ? 1us : -1us;
+    }
+  });
 }
 
 INSTANTIATE_TEST_SUITE_P(threads, mutex_stress, testing::ValuesIn(heddle_test::thread_counts()));

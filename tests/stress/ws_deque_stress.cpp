@@ -1,6 +1,7 @@
 #include <heddle/lockfree/ws_deque.hpp>
 
 #include <atomic>
+#include <barrier>
 #include <memory>
 #include <vector>
 
@@ -20,7 +21,7 @@ class ws_deque_stress : public testing::TestWithParam<unsigned> {};
 TEST_P(ws_deque_stress, every_value_is_taken_exactly_once) {
   const heddle_test::watchdog dog;
   for (const std::size_t capacity : {1U, 2U, 64U}) {
-    constexpr int values = 12'000;
+    constexpr int values = 50'000;
     deque d(capacity);
     std::vector<int> written(values, 0);
     std::vector<std::atomic<int>> taken(values);
@@ -67,41 +68,85 @@ TEST_P(ws_deque_stress, every_value_is_taken_exactly_once) {
   }
 }
 
-// The owner and the thieves fight for a single value, again and again.
-TEST_P(ws_deque_stress, the_last_value_goes_to_one) {
+// Owner and thieves fight for one to three values, again and again: with two left, the owner takes
+// the last without a contest, and only its fence keeps a thief who takes both from taking it too.
+TEST_P(ws_deque_stress, the_last_values_go_to_one_taker_each) {
   const heddle_test::watchdog dog;
-  constexpr int rounds = 10'000;
-  deque d(1);
-  std::atomic<int> taken{0};
+  constexpr int rounds = 300'000;
+  deque d(4);
+  std::atomic<int> stolen{0};
   std::atomic<bool> over{false};
+  int pushed = 0;
+  int popped = 0;
   int value = 0;
   heddle_test::run_together(GetParam() + 1, [&](unsigned i) {
     heddle::prim::random dice(heddle::prim::next_seed());
     int* p = nullptr;
     if (i == 0) {
       for (int r = 0; r < rounds; ++r) {
-        d.push(&value);
-        if (r % 64 == 0) std::this_thread::yield();
-        if (d.pop(p)) taken.fetch_add(1, std::memory_order_relaxed);
+        for (int n = 1 + r % 3; n > 0; --n, ++pushed) d.push(&value);
+        if (r % 256 == 0) std::this_thread::yield();
+        while (d.pop(p)) ++popped;
         // Nothing is left: either pop got it or a thief did.
         ASSERT_FALSE(d.pop(p));
       }
       over = true;
-    } else {
-      while (!over) {
-        switch (d.steal(p)) {
-          case deque::theft::success:
-            taken.fetch_add(1, std::memory_order_relaxed);
-            break;
-          case deque::theft::lost:
-            break;
-          case deque::theft::empty:
-            if (dice.below(8) == 0) std::this_thread::yield();
+      return;
+    }
+    int mine = 0;
+    while (!over) {
+      switch (d.steal(p)) {
+        case deque::theft::success:
+          ++mine;
+          break;
+        case deque::theft::lost:
+          break;
+        case deque::theft::empty:
+          if (dice.below(64) == 0) std::this_thread::yield();
+      }
+    }
+    stolen += mine;
+  });
+  EXPECT_EQ(popped + stolen, pushed);
+}
+
+// Many deques grow from nothing under the thieves' eyes, who may hold a buffer that is outgrown.
+TEST_P(ws_deque_stress, thieves_may_read_an_outgrown_buffer) {
+  const heddle_test::watchdog dog;
+  constexpr int values = 64;
+  const unsigned thieves = GetParam();
+  const int rounds = 600 / static_cast<int>(thieves + 1);
+  int value = 7;
+  std::unique_ptr<deque> d;
+  std::atomic<int> taken{0};
+  std::barrier turn(static_cast<std::ptrdiff_t>(thieves + 1));
+  heddle_test::run_together(thieves + 1, [&](unsigned i) {
+    for (int r = 0; r < rounds; ++r) {
+      if (i == 0) {
+        taken = 0;
+        d = std::make_unique<deque>(1);
+      }
+      turn.arrive_and_wait();
+      heddle::prim::random dice(heddle::prim::next_seed());
+      int* p = nullptr;
+      if (i == 0) {
+        for (int k = 0; k < values; ++k) d->push(&value);
+      }
+      while (taken.load(std::memory_order_relaxed) < values) {
+        if (d->steal(p) == deque::theft::success) {
+          EXPECT_EQ(p, &value);
+          taken.fetch_add(1, std::memory_order_relaxed);
+        } else if (dice.below(64) == 0) {
+          std::this_thread::yield();
         }
+      }
+      turn.arrive_and_wait();
+      if (i == 0) {
+        EXPECT_EQ(taken, values);
+        EXPECT_TRUE(d->empty());
       }
     }
   });
-  EXPECT_EQ(taken, rounds);
 }
 
 INSTANTIATE_TEST_SUITE_P(threads, ws_deque_stress, testing::ValuesIn(heddle_test::thread_counts()));

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 #include <heddle/base/errors.hpp>
 
+#include "support/dead_stack.hpp"
 #include "support/recording_delegate.hpp"
 #include "support/threads.hpp"
 
@@ -169,6 +170,7 @@ TEST(wait_for_completion, gives_up_at_the_deadline_and_leaves_no_trace) {
   EXPECT_FALSE(wait_for_completion(c, wait_kind::future, deadline));
   EXPECT_GE(prim::clock::now(), deadline);
   EXPECT_FALSE(wait_for_completion(c, wait_kind::future, prim::time_point::min()));
+  heddle_test::overwrite_dead_stack();
   c.complete();
   EXPECT_TRUE(wait_for_completion(c, wait_kind::future));
 }
@@ -186,6 +188,7 @@ TEST(wait_for_completion, gives_up_when_a_stop_is_requested) {
   });
   EXPECT_FALSE(wait_for_completion(c, wait_kind::future, during.get_token()));
   other.join();
+  heddle_test::overwrite_dead_stack();
   c.complete();
 }
 
@@ -224,7 +227,8 @@ TEST(wait_for_completion, does_not_wait_when_enter_throws) {
                heddle::would_starve);
   EXPECT_THROW(wait_for_completion(*c, wait_kind::future, source.get_token()),
                heddle::would_starve);
-  c->complete();  // nobody may still be attached: a sanitizer sees a wake-up of a dead node
+  heddle_test::overwrite_dead_stack();
+  c->complete();  // nobody may still be attached
   source.request_stop();
   EXPECT_THAT(d.log, IsEmpty());
 }

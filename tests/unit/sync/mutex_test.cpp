@@ -11,6 +11,7 @@
 #include <heddle/base/errors.hpp>
 #include <heddle/prim/mutex.hpp>
 
+#include "support/dead_stack.hpp"
 #include "support/recording_delegate.hpp"
 #include "support/threads.hpp"
 
@@ -188,6 +189,7 @@ TEST(mutex, is_not_held_when_the_delegate_throws) {
     EXPECT_THROW(m.lock(), heddle::would_starve);
     EXPECT_THROW(static_cast<void>(m.try_lock_for(1h)), heddle::would_starve);
     EXPECT_FALSE(m.try_lock());
+    heddle_test::overwrite_dead_stack();
   });
   refused.join();
   m.unlock();
