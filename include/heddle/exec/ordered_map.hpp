@@ -35,7 +35,8 @@ class ordered_map {
   ~ordered_map() { stop(); }
 
   // The next result, or nothing after the last. Blocks; on a worker it may run the task itself.
-  // Throws the task's exception, and what the range and submit throw; the next call goes on behind.
+  // Throws the task's exception, and the next call goes on behind it; would_starve, and what the
+  // range and submit throw, and the next call tries again.
   std::optional<value_type> next() {
     if (!begun_) {
       position_.emplace(std::ranges::begin(view_));
@@ -43,9 +44,8 @@ class ordered_map {
     }
     fill();
     if (tasks_.empty()) return std::nullopt;
-    future<value_type> first = std::move(tasks_.front());
-    tasks_.pop_front();
-    return first.get();
+    const drop_when_read drop{tasks_};
+    return tasks_.front().get();
   }
 
   class iterator {
@@ -79,33 +79,45 @@ class ordered_map {
   std::default_sentinel_t end() const noexcept { return {}; }
 
  private:
-  // How an element travels: by reference when the range lends one, else by value.
+  // How an element travels: by reference when the range lends one and can be walked again. A
+  // single-pass range may put its next element in the place of this one, so that is copied.
   template <class E>
-  struct carried {
-    E value;
-    explicit carried(E&& e) : value(std::forward<E>(e)) {}
-    E take() { return std::forward<E>(value); }
+  struct lent {
+    std::remove_reference_t<E>* value;
+    explicit lent(E&& e) : value(std::addressof(e)) {}
+    E take() { return static_cast<E>(*value); }
   };
   template <class E>
-  struct carried<E&> {
-    E* value;
-    explicit carried(E& e) : value(std::addressof(e)) {}
-    E& take() { return *value; }
+  struct copied {
+    std::remove_cvref_t<E> value;
+    explicit copied(E&& e) : value(std::forward<E>(e)) {}
+    E take() { return static_cast<E&&>(value); }
+  };
+  using carried =
+      std::conditional_t<std::is_reference_v<element> && std::ranges::forward_range<View>,
+                         lent<element>, copied<element>>;
+
+  // A wait that throws would_starve leaves the future unread, and it must be kept: its task refers
+  // to this view.
+  struct drop_when_read {
+    std::deque<future<value_type>>& tasks;
+    ~drop_when_read() {
+      if (!tasks.front().valid()) tasks.pop_front();
+    }
   };
 
   void fill() {
     while (tasks_.size() < most_ && *position_ != std::ranges::end(view_)) {
       tasks_.emplace_back();
       try {
-        tasks_.back() =
-            pool_.submit([this, e = carried<element>(**position_)]() mutable -> value_type {
-              if constexpr (std::is_void_v<raw_result>) {
-                function_(e.take());
-                return {};
-              } else {
-                return function_(e.take());
-              }
-            });
+        tasks_.back() = pool_.submit([this, e = carried(**position_)]() mutable -> value_type {
+          if constexpr (std::is_void_v<raw_result>) {
+            function_(e.take());
+            return {};
+          } else {
+            return function_(e.take());
+          }
+        });
       } catch (...) {
         tasks_.pop_back();
         throw;
