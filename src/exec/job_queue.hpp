@@ -54,6 +54,27 @@ class job_queue {
     return j;
   }
 
+  // Takes out the jobs for which the predicate holds, in one walk.
+  template <class Predicate>
+  job_chain take_if(Predicate holds) noexcept {
+    job_chain taken;
+    const prim::scoped_lock lock(mutex_);
+    job* before = nullptr;
+    for (job* j = first_; j != nullptr;) {
+      job* const rest = j->next;
+      if (holds(j)) {
+        (before != nullptr ? before->next : first_) = rest;
+        if (rest == nullptr) last_ = before;
+        taken.append(j);
+      } else {
+        before = j;
+      }
+      j = rest;
+    }
+    size_.store(size_.load(prim::relaxed) - taken.size, prim::relaxed);
+    return taken;
+  }
+
   void close() noexcept {
     const prim::scoped_lock lock(mutex_);
     closed_ = true;

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include <heddle/future/state.hpp>
 #include <heddle/kernel/quota.hpp>
 #include <heddle/prim/thread_local.hpp>
 
@@ -53,6 +54,7 @@ pool_core::pool_core(thread_pool_options options)
   const unsigned most =
       follows_cores_ ? std::max(wanted, prim::thread::hardware_concurrency()) : wanted;
   cores_read_at_.store(prim::clock::now().time_since_epoch().count(), prim::relaxed);
+  reading_cores_.store(true, prim::relaxed);  // nobody changes the limit until all is in place
   for (unsigned i = 0; i < most; ++i) slots_.push_back(std::make_unique<slot>(i));
   limit_.store(wanted, prim::relaxed);
   try {
@@ -69,6 +71,7 @@ pool_core::pool_core(thread_pool_options options)
     wait_until_stopped(prim::never);
     throw;
   }
+  reading_cores_.store(false, prim::release);
 }
 
 pool_core::~pool_core() = default;
@@ -97,9 +100,10 @@ struct pool_core::timed_job final : job {
 
   static void act(job* j, verb v) noexcept {
     auto* const self = static_cast<timed_job*>(j);
+    const bool counts = v == verb::run && !is_tombstone(self->inner);
     const auto begun = prim::clock::now();
     self->inner->run(self->inner, v);
-    if (v == verb::run) self->record(begun, prim::clock::now());
+    if (counts) self->record(begun, prim::clock::now());
     delete self;
   }
 
@@ -118,49 +122,57 @@ struct pool_core::timed_job final : job {
   const prim::time_point submitted = prim::clock::now();
 };
 
+job_chain pool_core::with_times(const job_chain& chain) noexcept {
+  if (!options_.measure_times) return chain;
+  job_chain timed;
+  for (job* j = chain.first; j != nullptr;) {
+    job* const rest = j == chain.last ? nullptr : j->next;
+    job* const wrapped = new (std::nothrow) timed_job(*this, j);
+    timed.append(wrapped != nullptr ? wrapped : j);  // without memory it goes unmeasured
+    j = rest;
+  }
+  return timed;
+}
+
+// Work comes from inside only while a task of the pool is there to submit it; hooks are outside.
+job_queue::origin pool_core::origin_of(const worker* w) const noexcept {
+  return w != nullptr && w->depth != 0 ? job_queue::origin::inside : job_queue::origin::outside;
+}
+
 bool pool_core::enqueue(const job_chain& given) noexcept {
-  job_chain chain = given;
-  if (options_.measure_times) {
-    job_chain timed;
-    for (job* j = chain.first; j != nullptr;) {
-      job* const rest = j == chain.last ? nullptr : j->next;
-      job* const wrapped = new (std::nothrow) timed_job(*this, j);
-      timed.append(wrapped != nullptr ? wrapped : j);  // without memory it goes unmeasured
-      j = rest;
-    }
-    chain = timed;
-  }
+  const job_chain chain = with_times(given);
   worker* const w = this_worker();
-  if (w == nullptr) {
-    if (!injected_.push(chain, job_queue::origin::outside)) {
-      for (job* j = chain.first; j != nullptr;) {
-        job* const rest = j->next;
-        j->run(j, verb::discard);
-        j = rest;
-      }
-      return false;
-    }
-  } else if (w->held != nullptr && !fifo_) {
+  const auto origin = origin_of(w);
+  // After the stop only a task that destroyed its own pool is left.
+  bool accepted = !stopping_.load(prim::acquire);
+  if (accepted && origin == job_queue::origin::inside && w->held != nullptr && !fifo_) {
     push_local(*w->held, chain);
-  } else {
-    injected_.push(chain, job_queue::origin::inside);
+  } else if (accepted) {
+    accepted = injected_.push(chain, origin);
   }
-  notify();
-  return true;
+  if (accepted) {
+    notify();
+    return true;
+  }
+  for (job* j = chain.first; j != nullptr;) {
+    job* const rest = j == chain.last ? nullptr : j->next;
+    discard_on_trampoline(j);
+    j = rest;
+  }
+  return false;
 }
 
 bool pool_core::enqueue_to(unsigned number, job* j) noexcept {
   job_chain chain;
   chain.append(j);
+  chain = with_times(chain);
   slot& s = *slots_[number];
-  const auto from =
-      this_worker() == nullptr ? job_queue::origin::outside : job_queue::origin::inside;
-  if (!s.inbox.push(chain, from)) {
-    j->run(j, verb::discard);
-    return false;
+  if (!stopping_.load(prim::acquire) && s.inbox.push(chain, origin_of(this_worker()))) {
+    wake_slot(s);
+    return true;
   }
-  wake_slot(s);
-  return true;
+  discard_on_trampoline(chain.first);
+  return false;
 }
 
 void pool_core::push_local(slot& s, const job_chain& chain) noexcept {
@@ -181,46 +193,46 @@ void pool_core::push_local(slot& s, const job_chain& chain) noexcept {
 
 void pool_core::run(worker& w) noexcept {
   for (;;) {
-    while (w.held != nullptr) {
-      job* const j = next_job(w);
-      if (j == nullptr) return;
-      execute(w, j);
-    }
-    if (!wait_as_spare(w)) return;
+    while (job* const j = next_job(w)) execute(w, j);
+    if (stopping_.load(prim::acquire) || !wait_as_spare(w)) return;
   }
 }
 
-// The next job for this thread, asleep until there is one; null when the pool stops.
+// The next job for this thread, asleep until there is one; null when the pool stops or the thread
+// has lost its slot.
 job* pool_core::next_job(worker& w) noexcept {
-  slot& s = *w.held;
-  for (bool after_sleep = false;; after_sleep = true) {
+  for (bool after_sleep = false; w.held != nullptr; after_sleep = true) {
     if (stopping_.load(prim::acquire)) return nullptr;
-    if (follows_cores_) follow_core_count(s, after_sleep);
-    job* j = own_job(s);
-    if (j == nullptr && s.number < limit_.load(prim::relaxed)) {
-      if (!w.searching) {
-        w.searching = true;
-        state_.searcher_appears();
+    slot& s = *w.held;
+    if (s.number < limit_.load(prim::relaxed)) {
+      job* j = own_job(s);
+      if (j == nullptr) {
+        if (!w.searching) {
+          w.searching = true;
+          state_.searcher_appears();
+        }
+        j = stolen_job(s);
       }
-      j = stolen_job(s);
-    }
-    if (j != nullptr) {
-      end_search(w);
-      return j;
+      if (j != nullptr) {
+        end_search(w);
+        if (follows_cores_) follow_core_count(s, after_sleep);
+        return j;
+      }
     }
     sleep(w);
   }
+  return nullptr;
 }
 
 job* pool_core::own_job(slot& s) noexcept {
-  ++s.tick;
-  if (job* const j = s.inbox.pop()) return j;
-  if (s.number >= limit_.load(prim::relaxed)) {
-    give_away_deque(s);
-    return nullptr;
-  }
   job* j = nullptr;
-  if (s.tick % fairness_interval == 0 && (j = injected_.pop()) != nullptr) return j;
+  // Now and then the eldest go first: a task that keeps submitting, here or in front of others,
+  // must not keep them waiting for ever.
+  if (++s.tick % fairness_interval == 0) {
+    if ((j = injected_.pop()) != nullptr) return j;
+    if (s.deque.steal(j) == ws_deque<job*>::theft::success) return j;
+  }
+  if ((j = s.inbox.pop()) != nullptr) return j;
   if (s.deque.pop(j)) return j;
   return injected_.pop();
 }
@@ -251,13 +263,18 @@ job* pool_core::stolen_job(slot& s) noexcept {
   return nullptr;
 }
 
+// To the shared queue; the caller makes sure that somebody is told.
 void pool_core::give_away_deque(slot& s) noexcept {
   job_chain chain;
   job* j = nullptr;
   while (s.deque.pop(j)) chain.append(j);
-  if (chain.size == 0) return;
   injected_.take_over(chain);
-  notify();
+}
+
+void pool_core::give_away_inbox(slot& s) noexcept {
+  job_chain chain;
+  while (job* const j = s.inbox.pop()) chain.append(j);
+  injected_.take_over(chain);
 }
 
 void pool_core::execute(worker& w, job* j) noexcept {
@@ -268,7 +285,7 @@ void pool_core::execute(worker& w, job* j) noexcept {
   }
   ++w.depth;
   if (cancelling_.load(prim::acquire)) {
-    discarded_.add();
+    if (!is_tombstone(j)) discarded_.add();
     j->run(j, verb::discard);
   } else {
     j->run(j, verb::run);
@@ -282,7 +299,44 @@ void pool_core::execute(worker& w, job* j) noexcept {
   }
 }
 
+// The entry of a task that was run, or given up, ahead of its turn.
+bool pool_core::is_tombstone(const job* j) noexcept {
+  if (j->run == &timed_job::act) j = static_cast<const timed_job*>(j)->inner;
+  return j->spent.load(prim::acquire);
+}
+
+// Entries of tasks that a waiter ran itself must not pile up while its own task goes on. In the
+// deque they are the newest, once those above them have been waited for too; in the shared queue
+// they are swept out when they may be half of it.
+void pool_core::bury_tombstones(worker& w) noexcept {
+  job* j = nullptr;
+  if (w.held != nullptr && !fifo_) {
+    while (w.held->deque.pop(j)) {
+      if (!is_tombstone(j)) {
+        w.held->deque.push(j);  // into the place where it was: cannot fail
+        notify();               // a thread that went to sleep meanwhile has not seen it
+        return;
+      }
+      execute(w, j);
+    }
+    return;
+  }
+  constexpr std::size_t fewest = 64;
+  const std::size_t buried = injected_tombstones_.fetch_add(1, prim::relaxed) + 1;
+  if (buried < fewest || buried < injected_.size() / 2) return;
+  injected_tombstones_.store(0, prim::relaxed);
+  const job_chain swept = injected_.take_if(&is_tombstone);
+  for (j = swept.first; j != nullptr;) {
+    job* const rest = j->next;
+    execute(w, j);
+    j = rest;
+  }
+}
+
 bool pool_core::any_work() const noexcept {
+  // Pairs with the fence of notify(): whoever has changed the word and finds nothing here is seen,
+  // in the word, by whoever submits afterwards.
+  prim::fence(prim::seq_cst);
   if (injected_.size() != 0) return true;
   return std::ranges::any_of(slots_, [](const auto& s) { return !s->deque.empty(); });
 }
@@ -318,7 +372,7 @@ pool_statistics pool_core::statistics() {
     const prim::scoped_lock lock(sleep_mutex_);
     r.threads = threads_;
     r.peak_threads = peak_threads_;
-    r.idle = state_.sleepers() - orphans_;
+    r.idle = state_.sleepers() - orphan_count_;
   }
   const prim::scoped_lock lock(threads_mutex_);
   r.times = times_;

@@ -36,7 +36,8 @@ void pool_executor_post(void* self, job* j) noexcept;
 struct slot {
   explicit slot(unsigned n) : number(n), random(prim::next_seed()) {}
 
-  enum class place { unstarted, held, idle, dormant };
+  // Unstarted: not in use, because the limit is below it or because it never was in use.
+  enum class place { unstarted, held, idle };
 
   const unsigned number;
   ws_deque<job*> deque;
@@ -55,7 +56,7 @@ struct slot {
   // yet: it is woken by giving it a spare.
   worker* holder = nullptr;
   place where = place::unstarted;
-  slot* below = nullptr;  // in the stack of idle slots
+  slot* below = nullptr;  // in a stack of idle slots
 };
 
 class pool_core {
@@ -94,7 +95,12 @@ class pool_core {
   job* stolen_job(slot& s) noexcept;
   void execute(worker& w, job* j) noexcept;
   void push_local(slot& s, const job_chain& chain) noexcept;
+  job_chain with_times(const job_chain& chain) noexcept;
+  job_queue::origin origin_of(const worker* w) const noexcept;
+  static bool is_tombstone(const job* j) noexcept;
+  void bury_tombstones(worker& w) noexcept;
   void give_away_deque(slot& s) noexcept;
+  void give_away_inbox(slot& s) noexcept;
   bool any_work() const noexcept;
   worker* this_worker() const noexcept;
 
@@ -111,12 +117,17 @@ class pool_core {
   void push_idle(slot& s) noexcept HEDDLE_REQUIRES(sleep_mutex_);
   void remove_idle(slot& s) noexcept HEDDLE_REQUIRES(sleep_mutex_);
   worker* adopter_for(slot& s) noexcept HEDDLE_REQUIRES(sleep_mutex_);
+  void retire_slot(worker& w) noexcept HEDDLE_REQUIRES(sleep_mutex_);
+  bool thread_to_be_had() const noexcept HEDDLE_REQUIRES(sleep_mutex_);
+  unsigned most_threads() const noexcept;
+  bool spare_available() noexcept;
+  void look_again() noexcept;
   void follow_core_count(slot& s, bool after_sleep) noexcept;
   void set_limit(unsigned limit) noexcept;
 
   // pool_threads.cpp: threads and the end
   void start_worker(slot& s, bool searching);
-  bool try_start_worker(slot& s) noexcept;
+  void try_start_worker(slot& s) noexcept;
   void left(worker& w) noexcept;
   void join_left_threads() noexcept;
   std::uint64_t in_flight() const noexcept;
@@ -127,6 +138,7 @@ class pool_core {
   bool wait_until_stopped(prim::time_point deadline);
   shutdown_report report(bool completed) noexcept;
   void tell_stuck() noexcept;
+  void drain_for_destruction();
 
   thread_pool_options options_;
   const bool fifo_;
@@ -138,6 +150,7 @@ class pool_core {
   // Of tasks that run on a thread without a slot.
   shared_counter submitted_, started_, completed_;
   shared_counter discarded_, helped_, blocked_, starved_, wakeups_;
+  prim::atomic<std::size_t> injected_tombstones_{0};  // since the last sweep
 
   prim::atomic<bool> fail_when_starved_{false};
   prim::atomic<bool> cancelling_{false};
@@ -147,16 +160,21 @@ class pool_core {
   prim::atomic<unsigned> references_{1};  // the pool, and each thread
 
   prim::mutex sleep_mutex_;
-  slot* idle_ HEDDLE_GUARDED_BY(sleep_mutex_) = nullptr;      // the last to sleep is woken first
-  unsigned orphans_ HEDDLE_GUARDED_BY(sleep_mutex_) = 0;      // idle slots without a holder
+  // Idle slots; the last one to sleep is woken first, and one with a thread before one without.
+  slot* idle_ HEDDLE_GUARDED_BY(sleep_mutex_) = nullptr;
+  slot* orphans_ HEDDLE_GUARDED_BY(sleep_mutex_) = nullptr;  // without a holder
+  unsigned orphan_count_ HEDDLE_GUARDED_BY(sleep_mutex_) = 0;
   worker* spares_ HEDDLE_GUARDED_BY(sleep_mutex_) = nullptr;  // threads without a slot, asleep
   unsigned spare_count_ HEDDLE_GUARDED_BY(sleep_mutex_) = 0;
   unsigned threads_ HEDDLE_GUARDED_BY(sleep_mutex_) = 0;
+  unsigned leaving_ HEDDLE_GUARDED_BY(sleep_mutex_) = 0;  // spares among them on their way out
   unsigned peak_threads_ HEDDLE_GUARDED_BY(sleep_mutex_) = 0;
 
   prim::mutex threads_mutex_;
   std::vector<std::unique_ptr<worker>> workers_ HEDDLE_GUARDED_BY(threads_mutex_);
   std::vector<bool> indexes_ HEDDLE_GUARDED_BY(threads_mutex_);
+  unsigned joining_ HEDDLE_GUARDED_BY(threads_mutex_) = 0;  // joins under way
+  bool no_more_threads_ HEDDLE_GUARDED_BY(threads_mutex_) = false;
   task_times times_ HEDDLE_GUARDED_BY(threads_mutex_);
 
   // Waiting for the end of all tasks: see check_quiet.
@@ -196,7 +214,7 @@ class worker final : public blocking_delegate, public task_name_sink {
   prim::parker parker;
   worker* next_spare = nullptr;  // under the sleep mutex
   bool parked_as_spare = false;  // under the sleep mutex
-  bool counted = true;           // among the pool's threads; under the sleep mutex
+  bool leaving = false;          // counted in leaving_; under the sleep mutex
 
   prim::atomic<const char*> task{nullptr};  // what runs, for reports
   prim::mutex record_mutex;
@@ -204,6 +222,7 @@ class worker final : public blocking_delegate, public task_name_sink {
 
  private:
   void install() noexcept;
+  void uninstall() noexcept;
   void call(const hook<unsigned>& h) noexcept;
 };
 

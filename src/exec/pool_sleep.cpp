@@ -2,9 +2,8 @@
 // docs/protocols/pool_sleep.md has the states, the invariant and why no wake-up is lost.
 
 #include <algorithm>
-#include <utility>
-
 #include <heddle/base/errors.hpp>
+#include <utility>
 
 #include "pool_core.hpp"
 
@@ -22,7 +21,8 @@ void pool_core::wake_one() noexcept {
   {
     const prim::scoped_lock lock(sleep_mutex_);
     if (!state_.needs_wake()) return;
-    s = idle_;
+    s = idle_ != nullptr ? idle_ : orphans_;
+    if (s->holder == nullptr && !thread_to_be_had()) return;  // whoever becomes free looks again
     w = adopter_for(*s);
   }
   wakeups_.add();
@@ -35,30 +35,51 @@ void pool_core::wake_one() noexcept {
 
 // For work that only this slot may do.
 void pool_core::wake_slot(slot& s) noexcept {
-  prim::fence(prim::seq_cst);
   worker* w = nullptr;
-  bool start = false;
+  bool anybodys = false;
   {
     const prim::scoped_lock lock(sleep_mutex_);
-    if (s.where == slot::place::idle) {
+    if (s.number >= limit_.load(prim::relaxed)) {
+      give_away_inbox(s);
+      anybodys = true;
+    } else {
+      if (s.where != slot::place::idle) return;
+      if (s.holder == nullptr && !thread_to_be_had()) return;
       w = adopter_for(s);
-      start = w == nullptr;
-    } else if (s.where == slot::place::dormant) {
-      s.where = slot::place::held;
-      w = s.holder;
     }
   }
+  if (anybodys) {
+    notify();
+    return;
+  }
+  wakeups_.add();
   if (w != nullptr) {
-    wakeups_.add();
     w->parker.unpark();
-  } else if (start) {
-    wakeups_.add();
+  } else {
     try_start_worker(s);
   }
 }
 
-// Takes the idle slot out of the stack and gives it, with a searcher's credit, to the thread that
+// By a thread that is free for a slot, or leaves room for one: a slot may be idle beside work only
+// because no thread could be had for it.
+void pool_core::look_again() noexcept {
+  if (any_work()) notify();
+  for (const auto& s : slots_) {
+    if (s->inbox.size() != 0) wake_slot(*s);
+  }
+}
+
+bool pool_core::thread_to_be_had() const noexcept {
+  return spares_ != nullptr || threads_ < most_threads();
+}
+
+unsigned pool_core::most_threads() const noexcept {
+  return limit_.load(prim::relaxed) + options_.max_spares;
+}
+
+// Takes the idle slot out of its list and gives it, with a searcher's credit, to the thread that
 // sleeps in it or to a spare. Null: the caller has to start a thread, whose place is reserved.
+// Requires a holder, or thread_to_be_had().
 worker* pool_core::adopter_for(slot& s) noexcept {
   remove_idle(s);
   state_.sleeper_becomes_searcher();
@@ -82,20 +103,21 @@ worker* pool_core::adopter_for(slot& s) noexcept {
 
 void pool_core::push_idle(slot& s) noexcept {
   s.where = slot::place::idle;
-  s.below = idle_;
-  idle_ = &s;
-  if (s.holder == nullptr) ++orphans_;
+  slot*& top = s.holder != nullptr ? idle_ : orphans_;
+  s.below = top;
+  top = &s;
+  if (s.holder == nullptr) ++orphan_count_;
 }
 
 void pool_core::remove_idle(slot& s) noexcept {
-  slot** link = &idle_;
+  slot** link = s.holder != nullptr ? &idle_ : &orphans_;
   while (*link != &s) link = &(*link)->below;
   *link = s.below;
-  if (s.holder == nullptr) --orphans_;
+  if (s.holder == nullptr) --orphan_count_;
 }
 
-// A searcher that has found work. If it was the last one, work that appeared meanwhile relied on
-// it, so it wakes its successor before it runs what it has found.
+// A searcher that has found work, or has other things to do before it can look. If it was the last
+// one, work that appeared meanwhile relied on it, so it wakes its successor first.
 void pool_core::end_search(worker& w) noexcept {
   if (!w.searching) return;
   w.searching = false;
@@ -109,7 +131,7 @@ void pool_core::sleep(worker& w) noexcept {
     const prim::scoped_lock lock(sleep_mutex_);
     if (stopping_.load(prim::relaxed)) return;
     if (s.number >= limit_.load(prim::relaxed)) {
-      s.where = slot::place::dormant;
+      retire_slot(w);
       look_once_more = w.searching && state_.searcher_leaves();
     } else {
       push_idle(s);
@@ -122,11 +144,21 @@ void pool_core::sleep(worker& w) noexcept {
     }
     w.searching = false;
   }
+  if ((look_once_more || w.held == nullptr) && any_work()) notify();
+  if (w.held == nullptr) return;
   // Each of these may wake this very thread; its token is then in the parker.
-  if (look_once_more && any_work()) notify();
   if (s.inbox.size() != 0) wake_slot(s);
   check_quiet();
   w.parker.park();
+}
+
+// The slot is above the limit: it is not used until the limit rises, and its thread is a spare.
+void pool_core::retire_slot(worker& w) noexcept {
+  slot& s = *std::exchange(w.held, nullptr);
+  give_away_deque(s);
+  give_away_inbox(s);
+  s.where = slot::place::unstarted;
+  s.holder = nullptr;
 }
 
 // A thread without a slot, between tasks. True: it has been given one. False: it leaves.
@@ -139,9 +171,7 @@ bool pool_core::wait_as_spare(worker& w) noexcept {
     ++spare_count_;
     w.parked_as_spare = true;
   }
-  // A slot may be idle beside work because no thread could be had for it before.
-  prim::fence(prim::seq_cst);
-  if (any_work()) notify();
+  look_again();
   check_quiet();
   if (!w.parker.park_until(prim::deadline_after(options_.spare_keep_alive))) {
     if (spare_leaves(w)) return false;
@@ -151,40 +181,49 @@ bool pool_core::wait_as_spare(worker& w) noexcept {
 }
 
 // Nobody needed the spare for a while. It stays, and sleeps on, when it has just been chosen, or
-// when without it there would be fewer threads than workers.
+// when without it there would be fewer threads than workers. It counts as a thread until its index
+// is free again.
 bool pool_core::spare_leaves(worker& w) noexcept {
   const prim::scoped_lock lock(sleep_mutex_);
-  if (!w.parked_as_spare || threads_ <= limit_.load(prim::relaxed)) return false;
+  if (!w.parked_as_spare || threads_ - leaving_ <= limit_.load(prim::relaxed)) return false;
   worker** link = &spares_;
   while (*link != &w) link = &(*link)->next_spare;
   *link = w.next_spare;
   --spare_count_;
-  --threads_;
+  ++leaving_;
   w.parked_as_spare = false;
-  w.counted = false;
+  w.leaving = true;
   return true;
+}
+
+bool pool_core::spare_available() noexcept {
+  const prim::scoped_lock lock(sleep_mutex_);
+  return orphan_count_ < spare_count_ + (most_threads() - std::min(most_threads(), threads_));
 }
 
 // The thread is going to wait inside a task: its slot is laid down like that of a sleeping worker.
 // Whoever would wake it gives it to a spare instead.
 void pool_core::enter_wait(worker& w) {
   if (w.held == nullptr) return;
-  slot& s = *w.held;
-  {
-    const prim::scoped_lock lock(sleep_mutex_);
-    if (s.number >= limit_.load(prim::relaxed)) return;
-    const unsigned most = static_cast<unsigned>(slots_.size()) + options_.max_spares;
-    if (orphans_ + 1 > spare_count_ + (most - std::min(most, threads_))) {
-      starved_.add();
-      if (!fail_when_starved_.load(prim::relaxed)) return;
+  if (!spare_available()) {
+    starved_.add();
+    if (fail_when_starved_.load(prim::relaxed)) {
       throw would_starve("thread_pool \"" + options_.name + "\": a worker must wait, and all " +
                          std::to_string(options_.max_spares) + " spare workers are in use");
     }
-    s.holder = nullptr;
-    push_idle(s);
-    state_.sleeper_appears();
-    w.lent = &s;
-    w.held = nullptr;
+  }
+  slot& s = *w.held;
+  {
+    const prim::scoped_lock lock(sleep_mutex_);
+    if (s.number >= limit_.load(prim::relaxed)) {
+      retire_slot(w);
+    } else {
+      s.holder = nullptr;
+      push_idle(s);
+      state_.sleeper_appears();
+      w.lent = &s;
+      w.held = nullptr;
+    }
   }
   blocked_.add();
   if (any_work()) notify();
@@ -226,22 +265,31 @@ void pool_core::follow_core_count(slot& s, bool after_sleep) noexcept {
   reading_cores_.store(false, prim::release);
 }
 
+// Slots that fall above the limit: idle ones are woken, and their threads give them up; orphans are
+// given up here; held ones by their threads when their task is done.
 void pool_core::set_limit(unsigned limit) noexcept {
   {
     const prim::scoped_lock lock(sleep_mutex_);
     limit_.store(limit, prim::relaxed);
-    for (unsigned i = 0; i < limit; ++i) {
-      slot& s = *slots_[i];
-      if (s.where == slot::place::unstarted) {
+    for (const auto& each : slots_) {
+      slot& s = *each;
+      if (s.number < limit) {
+        if (s.where != slot::place::unstarted) continue;
         push_idle(s);
         state_.sleeper_appears();
-      } else if (s.where == slot::place::dormant) {
-        s.where = slot::place::held;
-        s.holder->parker.unpark();
+      } else if (s.where == slot::place::idle) {
+        if (s.holder != nullptr) {
+          adopter_for(s)->parker.unpark();
+        } else {
+          remove_idle(s);
+          state_.sleeper_leaves();
+          s.where = slot::place::unstarted;
+        }
       }
+      if (s.number >= limit) give_away_inbox(s);
     }
   }
-  if (any_work()) notify();
+  look_again();
 }
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <utility>
 
+#include <heddle/base/errors.hpp>
 #include <heddle/base/task_name.hpp>
 #include <heddle/base/unhandled.hpp>
 #include <heddle/prim/thread_local.hpp>
@@ -20,9 +21,12 @@ worker::worker(pool_core& pool, slot* s, unsigned i) noexcept : core(pool), inde
 
 void worker::main() noexcept {
   install();
+  // A hook may take long, and may wait; whoever relies on this thread's search must not.
+  core.end_search(*this);
   call(core.options_.on_worker_start);
   core.run(*this);
   call(core.options_.on_worker_stop);
+  uninstall();
   pool_core& pool = core;
   pool.left(*this);
   pool.release();  // may end this worker, too
@@ -41,6 +45,13 @@ void worker::install() noexcept {
   exchange_blocking_delegate(this);
 }
 
+// Destructors of the program's thread-local objects run after this, when the pool may be gone.
+void worker::uninstall() noexcept {
+  exchange_blocking_delegate(nullptr);
+  prim::thread_value(prim::thread_slot::task_name) = nullptr;
+  prim::thread_value(prim::thread_slot::worker) = nullptr;
+}
+
 void worker::call(const hook<unsigned>& h) noexcept {
   if (!h) return;
   try {
@@ -54,20 +65,19 @@ void worker::call(const hook<unsigned>& h) noexcept {
 // wait for what this thread does next.
 void worker::help(executor_ref home, job* j) noexcept {
   if (home.self != &core || home.post_job != pool_executor_post) return;
-  if (core.cancelling_.load(prim::acquire)) return;  // it will be discarded
+  if (depth == 0) return;  // in a hook: the task would run uncounted
+  // Awaited tasks that await tasks are piled on this stack. A deep pile goes on in a spare's stack.
+  constexpr unsigned deep = 256;
+  if (depth >= deep && core.spare_available()) return;
+  if (core.cancelling_.load(prim::acquire)) {
+    core.discard_queued();  // with the awaited one: nobody may be free to do it
+    return;
+  }
   core.helped_.add();
   ++depth;
   j->run(j, verb::help);
   --depth;
-  // The queue's entry is a tombstone now. As a rule it is the newest in this thread's own deque,
-  // and must not pile up there while the outer task goes on.
-  job* newest = nullptr;
-  if (held == nullptr || !held->deque.pop(newest)) return;
-  if (newest == j) {
-    core.execute(*this, newest);
-  } else {
-    held->deque.push(newest);  // into the place where it was: cannot fail
-  }
+  core.bury_tombstones(*this);
 }
 
 void worker::enter(wait_record& record) {
@@ -91,10 +101,10 @@ void worker::leave(wait_record&) noexcept {
 }
 
 // Starts a thread that holds the slot; its place among threads_ is taken already.
-// Throws std::system_error, std::bad_alloc.
+// Throws std::system_error, std::bad_alloc, rejected when the pool has stopped.
 void pool_core::start_worker(slot& s, bool searching) {
-  join_left_threads();
   const prim::scoped_lock lock(threads_mutex_);
+  if (no_more_threads_) throw rejected("thread_pool: stopped");
   const auto unused = std::ranges::find(indexes_, false);
   const auto index = static_cast<unsigned>(unused - indexes_.begin());
   if (unused == indexes_.end()) indexes_.push_back(false);
@@ -119,12 +129,11 @@ void pool_core::start_worker(slot& s, bool searching) {
   workers_.push_back(std::move(made));
 }
 
-// For a slot that adopter_for() handed out. Without a thread it becomes idle again, under all
-// others, so that a slot with a thread is tried before it.
-bool pool_core::try_start_worker(slot& s) noexcept {
+// For a slot that adopter_for() handed out. Without a thread it is an orphan again.
+void pool_core::try_start_worker(slot& s) noexcept {
   try {
     start_worker(s, true);
-    return true;
+    return;
   } catch (...) {
     starved_.add();
   }
@@ -133,32 +142,30 @@ bool pool_core::try_start_worker(slot& s) noexcept {
     const prim::scoped_lock lock(sleep_mutex_);
     --threads_;
     push_idle(s);
-    if (s.below != nullptr) {
-      idle_ = s.below;
-      slot* last = idle_;
-      while (last->below != nullptr) last = last->below;
-      last->below = &s;
-      s.below = nullptr;
-    }
     state_.searcher_falls_asleep();
-    another = spares_ != nullptr;
-    for (const slot* i = idle_; i != nullptr && !another; i = i->below)
-      another = i->holder != nullptr;
+    another = idle_ != nullptr || spares_ != nullptr;
   }
+  // Who submitted meanwhile relied on this searcher. Only a thread that exists can help.
   if (another && any_work()) notify();
-  return false;
 }
 
-// The last that a thread does with the pool but for giving up its reference.
+// The last that a thread does with the pool but for giving up its reference. It joins those that
+// left before it: submitters shall not wait for the ends of threads.
 void pool_core::left(worker& w) noexcept {
+  join_left_threads();
+  {
+    const prim::scoped_lock lock(threads_mutex_);
+    indexes_[w.index] = false;
+  }
   {
     const prim::scoped_lock lock(sleep_mutex_);
-    if (w.counted) --threads_;
+    --threads_;
+    if (w.leaving) --leaving_;
   }
+  if (!stopping_.load(prim::acquire)) look_again();  // there is room for another thread
   {
     const prim::scoped_lock lock(threads_mutex_);
     w.has_left = true;
-    indexes_[w.index] = false;
   }
   stopped_event_.notify_all();
 }
@@ -168,12 +175,19 @@ void pool_core::join_left_threads() noexcept {
     std::unique_ptr<worker> gone;
     {
       const prim::scoped_lock lock(threads_mutex_);
-      const auto at = std::ranges::find_if(workers_, [](const auto& w) { return w->has_left; });
+      const auto at = std::ranges::find_if(
+          workers_, [](const auto& w) { return w->has_left && w->thread.joinable(); });
       if (at == workers_.end()) return;
       gone = std::move(*at);
       workers_.erase(at);
+      ++joining_;
     }
     gone->thread.join();
+    {
+      const prim::scoped_lock lock(threads_mutex_);
+      --joining_;
+    }
+    stopped_event_.notify_all();
   }
 }
 
@@ -240,45 +254,46 @@ shutdown_report pool_core::shutdown(shutdown_mode mode, prim::time_point deadlin
   return report(wait_until_stopped(deadline));
 }
 
-// The canceller gives up what is queued itself: every worker may be busy.
+// Gives up what is queued at this moment, in one pass: every worker may be busy. What comes behind
+// is discarded by the workers.
 void pool_core::discard_queued() noexcept {
-  for (bool found = true; found;) {
-    found = false;
-    while (job* const j = injected_.pop()) discard(j);
-    for (const auto& s : slots_) {
-      while (job* const j = s->inbox.pop()) discard(j);
+  for (std::size_t n = injected_.size(); n != 0; --n) {
+    if (job* const j = injected_.pop()) discard(j);
+  }
+  for (const auto& s : slots_) {
+    for (std::size_t n = s->inbox.size(); n != 0; --n) {
+      if (job* const j = s->inbox.pop()) discard(j);
+    }
+    for (std::size_t n = s->deque.size(); n != 0;) {
       job* j = nullptr;
-      for (;;) {
-        const auto result = s->deque.steal(j);
-        if (result == ws_deque<job*>::theft::empty) break;
-        found = true;
-        if (result == ws_deque<job*>::theft::success) discard(j);
-      }
+      const auto result = s->deque.steal(j);
+      if (result == ws_deque<job*>::theft::empty) break;
+      --n;  // whoever won a lost race discards it
+      if (result == ws_deque<job*>::theft::success) discard(j);
     }
   }
 }
 
 void pool_core::discard(job* j) noexcept {
   started_.add();
-  discarded_.add();
+  if (!is_tombstone(j)) discarded_.add();
   j->run(j, verb::discard);
   completed_.add();
 }
 
 void pool_core::stop_workers() noexcept {
+  {
+    const prim::scoped_lock lock(threads_mutex_);
+    no_more_threads_ = true;
+  }
   const prim::scoped_lock lock(sleep_mutex_);
   stopping_.store(true, prim::release);
-  while (idle_ != nullptr) {
-    slot& s = *idle_;
-    remove_idle(s);
-    s.where = slot::place::held;
-    state_.sleeper_leaves();
-    if (s.holder != nullptr) s.holder->parker.unpark();
-  }
   for (const auto& s : slots_) {
-    if (s->where != slot::place::dormant) continue;
+    if (s->where != slot::place::idle) continue;
+    remove_idle(*s);
+    state_.sleeper_leaves();
     s->where = slot::place::held;
-    s->holder->parker.unpark();
+    if (s->holder != nullptr) s->holder->parker.unpark();
   }
   for (; spares_ != nullptr; spares_ = spares_->next_spare) {
     --spare_count_;
@@ -291,11 +306,12 @@ void pool_core::stop_workers() noexcept {
 bool pool_core::wait_until_stopped(prim::time_point deadline) {
   const auto all_left = [this] {
     const prim::scoped_lock lock(threads_mutex_);
-    return std::ranges::all_of(workers_, [](const auto& w) { return w->has_left; });
+    return joining_ == 0 &&
+           std::ranges::all_of(workers_, [](const auto& w) { return w->has_left; });
   };
   if (!stopped_event_.await_until(deadline, all_left)) return false;
   join_left_threads();
-  return true;
+  return stopped_event_.await_until(deadline, all_left);  // another caller may be joining
 }
 
 shutdown_report pool_core::report(bool completed) noexcept {
@@ -344,18 +360,30 @@ void pool_core::tell_stuck() noexcept {
   }
 }
 
+void pool_core::drain_for_destruction() {
+  if (shutdown(shutdown_mode::drain, prim::deadline_after(options_.stuck_after)).completed) return;
+  tell_stuck();
+  shutdown(shutdown_mode::drain, prim::never);
+}
+
 void pool_core::destroy() noexcept {
   fail_when_starved_.store(false, prim::relaxed);  // a destructor can only wait
-  if (!shutdown(shutdown_mode::drain, prim::deadline_after(options_.stuck_after)).completed) {
-    tell_stuck();
-    shutdown(shutdown_mode::drain, prim::never);
+  try {
+    drain_for_destruction();
+  } catch (...) {
+    // The destructor runs on a worker of another pool, which cannot spare it.
+    const unannounced_waits quietly;
+    drain_for_destruction();
   }
   if (this_worker() != nullptr) {
     // The destroying task's thread cannot be joined by itself. It and whoever has not left yet keep
     // the core alive and go when they have nothing more to do.
     stop_workers();
+    join_left_threads();
     const prim::scoped_lock lock(threads_mutex_);
-    for (const auto& w : workers_) w->thread.detach();
+    for (const auto& w : workers_) {
+      if (w->thread.joinable()) w->thread.detach();
+    }
   }
   release();
 }

@@ -7,8 +7,8 @@
 
 namespace heddle::inline HEDDLE_ABI::detail {
 
-// Every change is a sequentially consistent read-modify-write: the sleep protocol
-// (docs/protocols/pool_sleep.md) orders it against the queues.
+// The sleep protocol (docs/protocols/pool_sleep.md) orders its changes against the queues: whoever
+// changes it looks at the queues behind a full fence, whoever fills a queue looks at it behind one.
 class sleep_state {
  public:
   // Somebody sleeps and nobody searches, so work that appears now needs a wake-up.

@@ -9,10 +9,11 @@ namespace heddle::inline HEDDLE_ABI::detail {
 // The last reference is gone, so these fields are this thread's alone.
 future_state::~future_state() {
   if (error_read_.get()) return;
-  if (how() == outcome::error) {
-    report_unhandled(error_.write([](std::exception_ptr& e) { return std::move(e); }));
-  } else if (how() == outcome::broken) {
-    report_unhandled(std::make_exception_ptr(broken_promise()));
+  if (how() != outcome::error && how() != outcome::broken) return;
+  try {
+    report_unhandled(read_error());
+  } catch (...) {
+    report_unhandled(std::current_exception());
   }
 }
 
@@ -21,6 +22,7 @@ bool future_state::cancel() noexcept {
     request_stop();
     return false;
   }
+  spent.store(true, prim::release);
   drop_work();
   finish_with(outcome::cancelled);
   return true;
@@ -45,13 +47,13 @@ void future_state::await() {
 void future_state::await_regardless() noexcept {
   try {
     await();
-  } catch (const would_starve&) {
-    thread_waiter self;
-    if (completion_.attach(self)) self.parker.park();
+  } catch (...) {
+    const unannounced_waits quietly;
+    wait_for_completion(completion_, wait_kind::future);
   }
 }
 
-std::exception_ptr future_state::read_error() noexcept {
+std::exception_ptr future_state::read_error() {
   switch (how()) {
     case outcome::value:
       return nullptr;
@@ -83,10 +85,8 @@ struct trampoline_queue {
   job** end = &first;
 };
 
-}  // namespace
-
-void run_on_trampoline(job* j) noexcept {
-  void*& slot = prim::thread_value(prim::thread_slot::trampoline);
+void bounce(job* j, verb v, prim::thread_slot where) noexcept {
+  void*& slot = prim::thread_value(where);
   if (slot != nullptr) {
     auto& queue = *static_cast<trampoline_queue*>(slot);
     j->next = nullptr;
@@ -97,13 +97,20 @@ void run_on_trampoline(job* j) noexcept {
   trampoline_queue queue;
   slot = &queue;
   for (;;) {
-    j->run(j, verb::run);
+    j->run(j, v);
     j = queue.first;
     if (j == nullptr) break;
     queue.first = j->next;
     if (queue.first == nullptr) queue.end = &queue.first;
   }
   slot = nullptr;
+}
+
+}  // namespace
+
+void run_on_trampoline(job* j) noexcept { bounce(j, verb::run, prim::thread_slot::trampoline); }
+void discard_on_trampoline(job* j) noexcept {
+  bounce(j, verb::discard, prim::thread_slot::discarding);
 }
 
 executor_ref trampoline() noexcept {

@@ -1,6 +1,7 @@
 // The one thing that every queue in Heddle holds.
 #pragma once
 
+#include <heddle/prim/atomic.hpp>
 #include <heddle/prim/config.hpp>
 
 namespace heddle::inline HEDDLE_ABI {
@@ -18,7 +19,8 @@ enum class verb {
 
 // An intrusive unit of work: task cells, stack tasks and coroutine frames all begin with one.
 // `next` belongs to whichever queue holds the job; a job is in at most one queue at a time.
-// A job that cannot be helped ignores that verb.
+// A job that cannot be helped ignores that verb; one that was helped, or given up ahead of its
+// turn, says so in `spent`: its queue entry is a tombstone, and giving it its verb only frees it.
 struct job {
   using function = void (*)(job*, verb) noexcept;
 
@@ -28,6 +30,7 @@ struct job {
 
   function run;
   job* next = nullptr;
+  prim::atomic<bool> spent{false};
 
  protected:
   ~job() = default;

@@ -36,9 +36,9 @@ class joining_thread {
   joining_thread(std::string name, F&& f, Args&&... args) {
     promise<void> done;
     finished_ = done.get_future();
-    thread_ = prim::thread([name = std::move(name), done = std::move(done),
-                            stop = stop_.get_token(), f = std::decay_t<F>(std::forward<F>(f)),
-                            ... args = std::decay_t<Args>(std::forward<Args>(args))]() mutable {
+    start([name = std::move(name), done = std::move(done), stop = stop_.get_token(),
+           f = std::decay_t<F>(std::forward<F>(f)),
+           ... args = std::decay_t<Args>(std::forward<Args>(args))]() mutable {
       prim::set_thread_name(name);
       try {
         if constexpr (std::invocable<std::decay_t<F>, prim::stop_token, std::decay_t<Args>...>) {
@@ -88,12 +88,23 @@ class joining_thread {
   }
 
  private:
+  template <class Body>
+  void start(Body&& body) {
+    try {
+      thread_ = prim::thread(std::forward<Body>(body));
+    } catch (...) {
+      static_cast<void>(finished_.exception());  // a broken promise, which is not news
+      throw;
+    }
+  }
+
   void end() noexcept {
     if (!thread_.joinable()) return;
     stop_.request_stop();
     if (thread_.get_id() == prim::this_thread_id()) {
       thread_.detach();
     } else {
+      detail::access::await_regardless(finished_);  // a wait that a pool hears of
       thread_.join();
     }
     finished_ = {};

@@ -14,7 +14,7 @@ namespace heddle::inline HEDDLE_ABI {
 
 enum class scheduling {
   work_stealing,  // a worker's own tasks newest first; thieves take the oldest
-  fifo,           // one queue; tasks start strictly in the order in which they were submitted
+  fifo,           // one queue, left by tasks strictly in the order in which they were submitted
 };
 
 enum class shutdown_mode {
@@ -37,7 +37,7 @@ struct stuck_task {
 };
 
 struct shutdown_report {
-  bool completed = false;           // nothing is left but the caller's own task
+  bool completed = false;           // nothing is left but the caller's own task, and its like
   std::size_t queued = 0;           // tasks that have not begun
   std::vector<stuck_task> running;  // tasks that have, the caller's own left out
 };
@@ -49,7 +49,8 @@ struct thread_pool_options {
 
   scheduling schedule = scheduling::work_stealing;
 
-  // Threads that may stand in for workers that wait.
+  // Threads that may stand in for workers that wait: at most workers + max_spares threads exist
+  // (more only for a while after the cores have become fewer).
   unsigned max_spares = 256;
   at_spare_cap when_starved = at_spare_cap::wait;
   // A spare that nobody needs leaves after so long.

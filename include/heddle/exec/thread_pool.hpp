@@ -57,7 +57,8 @@ concept submittable =
 template <class F>
 void check_callable(const F& f, const char* operation) {
   if constexpr (!std::is_function_v<F> && requires { static_cast<bool>(f == nullptr); }) {
-    if (f == nullptr) throw std::invalid_argument(std::string(operation) + ": a null callable");
+    if (f == nullptr)
+      throw std::invalid_argument(std::string("thread_pool::") + operation + ": a null callable");
   }
 }
 
@@ -123,7 +124,7 @@ class thread_pool {
   template <class F, class... Args>
     requires detail::submittable<F, Args...>
   auto submit(F&& f, Args&&... args) {
-    detail::check_callable(f, "thread_pool::submit");
+    detail::check_callable(f, "submit");
     auto made =
         detail::make_task(pool_.executor(), pool_,
                           detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
@@ -132,18 +133,14 @@ class thread_pool {
   }
 
   // The same on one worker, for the sake of what it has in its caches: `worker` counts from 0 to
-  // size() - 1. Only that worker, or a spare in its place, runs the task, so it may have to wait.
+  // size() - 1. Only that worker, or a spare in its place, runs the task, so it may have to wait;
+  // should the worker be taken away because the cores became fewer, any other may.
   // Throws std::invalid_argument for another number.
   template <class F, class... Args>
     requires detail::submittable<F, Args...>
   auto submit_to(unsigned worker, F&& f, Args&&... args) {
-    detail::check_callable(f, "thread_pool::submit_to");
     pool_.check_worker(worker);
-    auto made =
-        detail::make_task(pool_.executor_of_placed(), pool_,
-                          detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
-    if (!pool_.enqueue_to(worker, made.work)) throw_rejected("submit_to");
-    return std::move(made.result);
+    return place(worker, "submit_to", std::forward<F>(f), std::forward<Args>(args)...);
   }
 
   // The same on the worker that the key belongs to: equal keys, equal worker, while size() stays.
@@ -151,8 +148,8 @@ class thread_pool {
   template <class F, class... Args>
     requires detail::submittable<F, Args...>
   auto submit_keyed(std::size_t key, F&& f, Args&&... args) {
-    return submit_to(static_cast<unsigned>(key % size()), std::forward<F>(f),
-                     std::forward<Args>(args)...);
+    return place(static_cast<unsigned>(key % size()), "submit_keyed", std::forward<F>(f),
+                 std::forward<Args>(args)...);
   }
 
   // Runs f(args...) on a worker; nobody waits for it. Its exception goes to the unhandled handler.
@@ -160,7 +157,7 @@ class thread_pool {
   template <class F, class... Args>
     requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
   void post(F&& f, Args&&... args) {
-    detail::check_callable(f, "thread_pool::post");
+    detail::check_callable(f, "post");
     unique_task task(detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
     job* const j = task.release();
     accept(j, j, 1, "post");
@@ -176,7 +173,7 @@ class thread_pool {
     std::vector<future<result>> futures;
     bulk_chain chain;
     for (auto&& f : callables) {
-      detail::check_callable(f, "thread_pool::submit_bulk");
+      detail::check_callable(f, "submit_bulk");
       futures.emplace_back();
       auto made = detail::make_task(pool_.executor(), pool_, forward_element<R>(f));
       futures.back() = std::move(made.result);
@@ -191,7 +188,7 @@ class thread_pool {
   void post_bulk(R&& callables) {
     bulk_chain chain;
     for (auto&& f : callables) {
-      detail::check_callable(f, "thread_pool::post_bulk");
+      detail::check_callable(f, "post_bulk");
       unique_task task(forward_element<R>(f));
       chain.append(task.release());
     }
@@ -211,7 +208,7 @@ class thread_pool {
   template <class F, std::ranges::input_range R>
     requires std::invocable<std::decay_t<F>&, std::ranges::range_reference_t<R>>
   auto map(F&& f, R&& range, std::size_t in_flight = 0) {
-    detail::check_callable(f, "thread_pool::map");
+    detail::check_callable(f, "map");
     if (in_flight == 0) in_flight = std::size_t{4} * size();
     return ordered_map<thread_pool, std::decay_t<F>, std::views::all_t<R>>(
         *this, std::forward<F>(f), std::views::all(std::forward<R>(range)), in_flight);
@@ -300,6 +297,16 @@ class thread_pool {
     } else {
       return std::move(element);
     }
+  }
+
+  template <class F, class... Args>
+  auto place(unsigned worker, const char* operation, F&& f, Args&&... args) {
+    detail::check_callable(f, operation);
+    auto made =
+        detail::make_task(pool_.executor_of_placed(), pool_,
+                          detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
+    if (!pool_.enqueue_to(worker, made.work)) throw_rejected(operation);
+    return std::move(made.result);
   }
 
   void accept(job* first, job* last, std::size_t count, const char* operation) {

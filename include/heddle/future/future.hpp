@@ -113,7 +113,7 @@ class [[nodiscard]] future {
   }
 
   // Waits, and returns the exception that get() would throw, or null. Counts as reading it.
-  // Throws no_state, would_starve.
+  // Throws no_state, would_starve, std::bad_alloc.
   std::exception_ptr exception() {
     auto& s = state("future::exception");
     s.await();
@@ -130,6 +130,7 @@ class [[nodiscard]] future {
   auto then(executor_ref where, F&& f);
 
   // The same on the executor that the work of this future was given to.
+  // Requires: that executor still exists.
   // Throws std::invalid_argument when there is none (a promise's future).
   template <class F>
   auto then(F&& f);
@@ -177,11 +178,10 @@ struct access {
   static typed_state<T>* release(future<T>& f) noexcept {
     return std::exchange(f.state_, nullptr);
   }
-  // For destructors: waits even where the wait cannot be announced, and counts an error as read.
+  // For destructors: waits even where the wait cannot be announced, and reads nothing.
   template <class T>
   static void await_regardless(future<T>& f) noexcept {
     f.state_->await_regardless();
-    static_cast<void>(f.state_->read_error());
   }
 };
 
@@ -227,7 +227,10 @@ class continuation final : public callable_state<R, F>, private waiter {
       typed_state<T>* const before = access::state(antecedent, "then");
       if (before->failed()) {
         this->drop_work();
-        this->finish_with(before->how(), before->read_error());
+        // Only an error has an exception yet; reading that one allocates nothing.
+        before->mark_error_read();
+        this->finish_with(before->how(),
+                          before->how() == outcome::error ? before->read_error() : nullptr);
         return;
       }
       this->execute([&](F&& f) -> R {

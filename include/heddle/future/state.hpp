@@ -45,6 +45,13 @@ class HEDDLE_API future_state : public job {
     return !claimed_.load(prim::relaxed) && !claimed_.exchange(true, prim::acq_rel);
   }
 
+  // The claim of a queue (run), or of somebody who comes before it (help).
+  bool try_claim_for(verb v) noexcept {
+    if (!try_claim()) return false;
+    if (v == verb::help) spent.store(true, prim::release);
+    return true;
+  }
+
   // Completes it as cancelled if nobody has begun; else asks the work to stop and returns false.
   bool cancel() noexcept;
 
@@ -66,7 +73,9 @@ class HEDDLE_API future_state : public job {
   outcome how() const noexcept { return outcome_.get(); }
   bool failed() const noexcept { return how() != outcome::value; }
   // Counts as reading: the exception is no longer unhandled. Null for a value.
-  std::exception_ptr read_error() noexcept;
+  // Throws std::bad_alloc.
+  std::exception_ptr read_error();
+  void mark_error_read() noexcept { error_read_.set(true); }
   // Throws the error, if there is one; once.
   void rethrow_error();
 
@@ -214,12 +223,10 @@ class task final : public callable_state<R, F> {
  private:
   static void act(job* j, verb v) noexcept {
     auto* const self = static_cast<task*>(j);
-    if (v != verb::discard) {
-      if (self->try_claim()) {
-        self->execute([](F&& f) -> R { return detail::invoke(std::move(f)); });
-      }
-    } else {
+    if (v == verb::discard) {
       self->cancel();
+    } else if (self->try_claim_for(v)) {
+      self->execute([](F&& f) -> R { return detail::invoke(std::move(f)); });
     }
     if (v != verb::help) self->release();
   }
@@ -239,10 +246,10 @@ class stoppable_task final : public callable_state<R, F> {
  private:
   static void act(job* j, verb v) noexcept {
     auto* const self = static_cast<stoppable_task*>(j);
-    if (v != verb::discard) {
-      if (self->try_claim()) self->run_with_token();
-    } else {
+    if (v == verb::discard) {
       self->cancel();
+    } else if (self->try_claim_for(v)) {
+      self->run_with_token();
     }
     if (v != verb::help) self->release();
   }
@@ -262,9 +269,10 @@ class stoppable_task final : public callable_state<R, F> {
   prim::stop_token executor_stop_;
 };
 
-// Runs the job on this thread: at once, or, when a job run so is on the stack already, as soon as
-// that one returns, so that chains of any length need no stack.
+// Runs (or discards) the job on this thread: at once, or, when a job that was run (or discarded) so
+// is on the stack already, as soon as that one returns, so that chains of any length need no stack.
 HEDDLE_API void run_on_trampoline(job* j) noexcept;
+HEDDLE_API void discard_on_trampoline(job* j) noexcept;
 HEDDLE_API executor_ref trampoline() noexcept;
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

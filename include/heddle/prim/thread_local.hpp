@@ -13,6 +13,7 @@ enum class thread_slot : unsigned {
   context,            // base/context_slot
   task_name,          // base/task_name
   trampoline,         // future/state
+  discarding,         // future/state
   per_thread,         // probe/per_thread
   name,               // probe/names
   count,

@@ -45,6 +45,19 @@ class HEDDLE_API blocking_region {
   blocking_delegate* delegate_;
 };
 
+// Waits inside this scope are not announced: for those that must not fail. The worker's share of the
+// cores lies idle meanwhile.
+class unannounced_waits {
+ public:
+  unannounced_waits() noexcept : delegate_(exchange_blocking_delegate(nullptr)) {}
+  ~unannounced_waits() { exchange_blocking_delegate(delegate_); }
+  unannounced_waits(const unannounced_waits&) = delete;
+  unannounced_waits& operator=(const unannounced_waits&) = delete;
+
+ private:
+  blocking_delegate* delegate_;
+};
+
 // Announces a call that may block outside of Heddle (a read, a query, a foreign lock), so that the
 // pool keeps its cores busy meanwhile. On a thread that is no worker it does nothing.
 //
