@@ -22,7 +22,7 @@ void write_line(std::exception_ptr e) noexcept {
 // Nobody wanted the result, so nobody lost anything.
 bool is_cancellation(const std::exception_ptr& e) noexcept {
   try {
-    std::rethrow_exception(std::move(e));
+    std::rethrow_exception(e);
   } catch (const cancelled&) {
     return true;
   } catch (...) {
