@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,7 +19,7 @@ using std::chrono::steady_clock;
 
 // How often it is checked whether the group of a job that was told to stop is gone. Nothing tells
 // the end of processes that are not our own children.
-constexpr std::chrono::milliseconds look_interval{20};
+constexpr std::chrono::milliseconds look_interval{10};
 
 }  // namespace
 
@@ -47,8 +49,8 @@ void job_slot::start(bool ungrouped, std::chrono::nanoseconds time_limit) {
     throw;
   }
   state_ = state::running;
-  timed_out_ = stopping_ = killed_ = false;
-  deadline_ = kill_at_ = steady_clock::time_point::max();
+  timed_out_ = stopping_ = killed_ = given_up_ = false;
+  deadline_ = patience_ends_ = steady_clock::time_point::max();
   if (time_limit.count() == 0) return;
   deadline_ = steady_clock::now() + time_limit;
   timer_.arm(deadline_);
@@ -69,41 +71,53 @@ void job_slot::open_pipes(std::array<process::unique_descriptor, streams>& write
 
 void job_slot::stop(bool escalate) noexcept {
   if (!running()) return;
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   stopping_ = true;
   signal(SIGTERM);
   // A stopped process cannot act on the signal.
   signal(SIGCONT);
-  const auto patience = escalate ? steady_clock::now() + grace : deadline_;
-  kill_at_ = std::min(kill_at_, patience);
+  patience_ends_ = escalate ? steady_clock::now() + grace : deadline_;
   if (state_ == state::ended) {
-    wait_for_group();
+    look_at_group();
   } else {
-    timer_.arm(kill_at_);
+    timer_.arm(patience_ends_);
   }
 }
 
 void job_slot::kill() noexcept {
   if (!running()) return;
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   stopping_ = killed_ = true;
   child_.kill_group_at_exit();
   signal(SIGKILL);
+  patience_ends_ = steady_clock::now() + grace;
   if (state_ == state::ended) {
     for (pipe& p : pipes_) drain_and_close(p);
-    end_if_over();
+    look_at_group();
   }
 }
 
-// The end of the time limit, of the grace after it, or a look at a group that should be gone.
+// The end of the time limit, of the patience after it, or another look at the group.
 void job_slot::on_time() noexcept {
   if (!stopping_) {
     timed_out_ = true;
     stop(true);
-  } else if (steady_clock::now() >= kill_at_) {
+  } else if (steady_clock::now() < patience_ends_) {
+    look_at_group();
+  } else if (!killed_) {
     kill();
   } else {
-    timer_.arm(std::min(steady_clock::now() + look_interval, kill_at_));
+    given_up_ = true;
     end_if_over();
   }
+}
+
+// Once its process has ended, a job that was told to stop is watched until its group is gone.
+void job_slot::look_at_group() noexcept {
+  const auto now = steady_clock::now();
+  patience_ends_ = std::min(patience_ends_, now + grace);
+  timer_.arm(std::min(now + look_interval, patience_ends_));
+  end_if_over();
 }
 
 // To the group. Once our child is reaped, its number still belongs to the group as long as that has
@@ -117,7 +131,10 @@ void job_slot::signal(int number) noexcept {
   }
 }
 
+// Takes what we adopted of the group first: a zombie is still a member.
 bool job_slot::group_is_gone() const noexcept {
+  while (::waitpid(-child_.pid(), nullptr, WNOHANG) > 0) {
+  }
   return ::kill(-child_.pid(), 0) != 0 && errno == ESRCH;
 }
 
@@ -126,23 +143,17 @@ void job_slot::on_exit(const process::exit_report& report) noexcept {
   state_ = state::ended;
   if (killed_) {
     for (pipe& p : pipes_) drain_and_close(p);
-  } else if (stopping_) {
-    wait_for_group();
   }
-  end_if_over();
-}
-
-// From the end of the process on, the rest of a group that was told to stop is looked at until it
-// is gone, and killed when it takes too long.
-void job_slot::wait_for_group() noexcept {
-  const auto now = steady_clock::now();
-  kill_at_ = std::min(kill_at_, now + grace);
-  timer_.arm(std::min(now + look_interval, kill_at_));
+  if (stopping_) {
+    look_at_group();
+  } else {
+    end_if_over();
+  }
 }
 
 void job_slot::end_if_over() noexcept {
   if (state_ != state::ended || pipes_[0].descriptor || pipes_[1].descriptor) return;
-  if (stopping_ && !killed_ && !group_is_gone()) return;
+  if (stopping_ && !given_up_ && !group_is_gone()) return;
   timer_.disarm();
   state_ = state::idle;
   owner_.on_job_end(*this);  // may start the next job

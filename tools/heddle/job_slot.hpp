@@ -39,7 +39,8 @@ class slot_owner {
 // Runs one process after the other. A job is over when its process has ended and its output has
 // been closed by everyone it started, so that nothing they write is lost. A job that was told to
 // stop is over when its whole process group is gone; what is left of the group `grace` after the
-// process has ended is killed.
+// process has ended is killed. From the first such job on, this process adopts what jobs leave
+// behind (PR_SET_CHILD_SUBREAPER), so that nothing remains of them, not even a zombie.
 class job_slot final : public process::exit_handler {
  public:
   static constexpr std::chrono::seconds grace{2};
@@ -108,7 +109,7 @@ class job_slot final : public process::exit_handler {
   void drain_and_close(pipe& p) noexcept;
   void close(pipe& p) noexcept;
   void signal(int number) noexcept;
-  void wait_for_group() noexcept;
+  void look_at_group() noexcept;
   bool group_is_gone() const noexcept;
   void end_if_over() noexcept;
 
@@ -123,9 +124,10 @@ class job_slot final : public process::exit_handler {
   bool timed_out_ = false;
   bool stopping_ = false;
   bool killed_ = false;
+  bool given_up_ = false;  // SIGKILL has not helped in time
   // Both are time_point::max() for never.
   std::chrono::steady_clock::time_point deadline_{};
-  std::chrono::steady_clock::time_point kill_at_{};
+  std::chrono::steady_clock::time_point patience_ends_{};
 };
 
 }  // namespace heddle::tool

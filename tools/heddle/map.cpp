@@ -45,7 +45,6 @@ int run_map(int argc, char** argv) {
     return map_run(options).run();
   } catch (const usage_error& e) {
     complain(e.what());
-    fmt::print(stderr, "Try: heddle map --help\n");
     return exit_usage;
   } catch (const std::exception& e) {
     complain(e.what());

@@ -186,7 +186,7 @@ const option* find_option(auto&& matches) {
 }
 
 [[noreturn]] void unknown(std::string_view word) {
-  throw usage_error(fmt::format("unknown option {}", shortened(word)));
+  throw usage_error(fmt::format("unknown option {}; see heddle map --help", shortened(word)));
 }
 
 // Reads options up to the first word that is none.

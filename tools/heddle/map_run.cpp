@@ -23,7 +23,7 @@ using namespace std::chrono_literals;
 constexpr std::size_t output_memory = std::size_t{16} << 20;
 constexpr std::size_t read_size = std::size_t{64} << 10;
 constexpr std::size_t most_waiting_retries = 1024;
-constexpr unsigned most_refusals = 6;
+constexpr unsigned most_refusals = 5;
 constexpr std::chrono::milliseconds tick_interval{100};
 
 constexpr int exit_cannot_execute = 126;
@@ -51,14 +51,14 @@ std::string why_not_run(const std::string& program, int error) {
 void forget(job_input& input) {
   constexpr std::size_t usual = std::size_t{64} << 10;
   for (std::string& value : input.values) {
-    if (value.capacity() > usual) value = std::string();
+    if (value.capacity() > usual) std::string().swap(value);
   }
 }
 
 void forget(std::vector<std::string>& argv) {
   constexpr std::size_t usual = std::size_t{64} << 10;
   const auto is_long = [](const std::string& word) { return word.capacity() > usual; };
-  if (std::any_of(argv.begin(), argv.end(), is_long)) argv = {};
+  if (std::any_of(argv.begin(), argv.end(), is_long)) std::vector<std::string>().swap(argv);
 }
 
 }  // namespace
@@ -240,8 +240,10 @@ void map_run::launch(job_slot& slot) {
   }
   try {
     prepare_records(slot);
+    statistics_.running.change(clock::now(), running_ + 1);
     slot.start(options_.ungroup, options_.timeout);
   } catch (const std::system_error& e) {
+    statistics_.running.change(clock::now(), running_);
     on_refusal(slot, e);
     return;
   }
@@ -249,9 +251,7 @@ void map_run::launch(job_slot& slot) {
   idle_.pop_back();
   ++running_;
   ++statistics_.attempts;
-  const auto now = clock::now();
-  statistics_.running.change(now, running_);
-  if (options_.delay.count() != 0) next_start_ = now + options_.delay;
+  if (options_.delay.count() != 0) next_start_ = clock::now() + options_.delay;
 }
 
 // What is remembered about an attempt starts from nothing.
@@ -383,7 +383,7 @@ map_run::verdict map_run::judge(job_slot& slot) {
     v.what = outcome::failure;
     ++statistics_.timeouts;
     say(fmt::format("job {} was stopped after its time limit: {}", slot.job.input.sequence,
-                    shortened(readable_command(slot.command.argv))));
+                    shortened_command(slot.command.argv)));
   } else if (slot.job.output_lost) {
     v.exit_value = exit_trouble;
     v.what = outcome::failure;
@@ -392,7 +392,7 @@ map_run::verdict map_run::judge(job_slot& slot) {
     if (v.what == outcome::failure && report.signal != 0) {
       say(fmt::format("job {} was killed by signal {} ({}): {}", slot.job.input.sequence,
                       report.signal, ::strsignal(report.signal),
-                      shortened(readable_command(slot.command.argv))));
+                      shortened_command(slot.command.argv)));
     }
   }
   return v;

@@ -13,6 +13,12 @@
 #include "failure.hpp"
 
 namespace heddle::tool {
+namespace {
+
+// Assigning an empty string would keep the memory.
+void free_memory(std::string& s) noexcept { std::string().swap(s); }
+
+}  // namespace
 
 std::uint64_t output_store::take_block() {
   if (!file_) open();
@@ -149,7 +155,7 @@ void spool::move_to_disk(piece& p) {
   }
   store_->memory_left_ += p.length;
   p.block = block;
-  p.memory = std::string();
+  free_memory(p.memory);
 }
 
 void spool::append(spool&& other) {
@@ -219,7 +225,7 @@ void spool::release(piece& p) noexcept {
   } else {
     store_->give_block(p.block);
   }
-  p = piece();
+  free_memory(p.memory);
 }
 
 }  // namespace heddle::tool

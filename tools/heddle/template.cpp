@@ -82,10 +82,7 @@ std::string_view take_part(std::string_view input, part_of_input part) {
 command_template::command_template(std::span<const std::string> words, std::size_t sources,
                                    bool through_shell)
     : through_shell_(through_shell) {
-  const auto takes_input = [](const word& w) {
-    return std::any_of(w.segments.begin(), w.segments.end(),
-                       [](const segment& s) { return s.what == segment::kind::input; });
-  };
+  const auto has_placeholder = [](const word& w) { return !w.fixed; };
   if (through_shell) {
     std::string script;
     for (const std::string& text : words) {
@@ -94,13 +91,13 @@ command_template::command_template(std::span<const std::string> words, std::size
     }
     word parsed;
     parse(script, sources, parsed);
-    if (!takes_input(parsed)) parse(" {}", sources, parsed);
+    if (!has_placeholder(parsed)) parse(" {}", sources, parsed);
     for (const std::string_view fixed : {"/bin/sh", "-c"}) add_words(fixed, sources);
     words_.push_back(std::move(parsed));
     return;
   }
   for (const std::string& text : words) add_words(text, sources);
-  if (std::none_of(words_.begin(), words_.end(), takes_input)) add_words("{}", sources);
+  if (std::none_of(words_.begin(), words_.end(), has_placeholder)) add_words("{}", sources);
 }
 
 // One word of the template: a placeholder that stands alone becomes a word for each source.

@@ -21,7 +21,7 @@ std::string_view take_part(std::string_view input, part_of_input part);
 
 // Words with placeholders. {N}, {N.}, {N/}, {N//} and {N/.} mean the N-th input source alone, where
 // there are that many; {#} is the job's sequence number; everything else between braces is text.
-// A template without an input placeholder gets {} as its last word.
+// A template without a placeholder gets {} as its last word.
 class command_template {
  public:
   // A word that is only {}, or one of its variants, becomes one word for each of the `sources`;

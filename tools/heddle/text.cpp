@@ -50,6 +50,15 @@ void append_escaped(std::string& out, std::string_view word) {
   out += '\'';
 }
 
+constexpr std::size_t longest = 72;
+
+std::string cut(const std::string& line, std::size_t bytes) {
+  constexpr std::size_t each_side = 32;
+  if (line.size() <= longest) return line;
+  return fmt::format("{}...{} ({} bytes)", line.substr(0, each_side),
+                     line.substr(line.size() - each_side), bytes);
+}
+
 }  // namespace
 
 void append_quoted(std::string& out, std::string_view word) {
@@ -84,17 +93,21 @@ std::string readable_command(std::span<const std::string> words) {
 }
 
 std::string shortened(std::string_view word) {
-  constexpr std::size_t longest = 72;
-  constexpr std::size_t each_side = 30;
   std::string line;
-  if (word.size() <= longest) {
+  // What is cut out anyway need not be made readable.
+  if (word.size() <= 2 * longest) {
     append_readable(line, word);
-    return line;
+    return cut(line, word.size());
   }
-  append_readable(line, word.substr(0, each_side));
-  line += "...";
-  append_readable(line, word.substr(word.size() - each_side));
-  return fmt::format("{} ({} bytes)", line, word.size());
+  append_readable(line, word.substr(0, longest));
+  line += ' ';
+  append_readable(line, word.substr(word.size() - longest));
+  return cut(line, word.size());
+}
+
+std::string shortened_command(std::span<const std::string> words) {
+  const std::string line = readable_command(words);
+  return cut(line, line.size());
 }
 
 std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text) {

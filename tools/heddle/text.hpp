@@ -20,8 +20,9 @@ void append_readable(std::string& out, std::string_view word);
 // The words, readable, with spaces between. Pasted into bash it runs the same command.
 std::string readable_command(std::span<const std::string> words);
 
-// For messages: readable, and cut in the middle when it is longer than a line.
+// For messages: a readable word or command, cut in the middle when it is longer than a line.
 std::string shortened(std::string_view word);
+std::string shortened_command(std::span<const std::string> words);
 
 // "2", "1.5", "200ms", "90s", "5m", "1h": seconds without a unit. Nothing for anything else,
 // negative numbers included.

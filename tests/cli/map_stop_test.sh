@@ -1,0 +1,139 @@
+# Jobs that take too long, runs that are interrupted, and what is left of them: nothing.
+# After the test CLEANUP of man parallel_alternatives.
+# processors: 2
+. "$(dirname "$0")/lib.sh"
+
+# A job that leaves word of its processes: itself and a child that ignores SIGTERM when told so.
+cat >job <<'END'
+#!/bin/bash
+echo $$ >>pids
+[ "$1" != stubborn ] || trap '' TERM
+sleep 1000 &
+echo $! >>pids
+wait
+END
+chmod +x job
+
+nobody_left() {
+  local pid
+  while read -r pid; do
+    ! alive "$pid" || fail "$1: process $pid is left: $(tr '\0' ' ' </proc/$pid/cmdline)"
+    [ ! -e "/proc/$pid" ] || fail "$1: process $pid is left as a zombie"
+  done <pids
+  rm -f pids
+}
+
+# The time limit ends the whole group, with SIGKILL where SIGTERM does not help.
+map 2 --timeout 0.3 -j3 --joblog log ./job ::: plain stubborn </dev/null
+nobody_left "--timeout"
+equal "$(grep -c 'time limit' err)" 2 "a line about each job that took too long"
+equal "$(awk '$9 ~ /job/ && /plain/ {print $7, $8}' log)" "-1 15" "joblog of a job that took too long"
+equal "$(awk '$9 ~ /job/ && /stubborn/ {print $7, $8}' log)" "-1 9" "joblog of a job that was killed"
+map 0 --timeout 60 true ::: a
+map 1 --timeout 0.3 sh -c 'echo before; sleep 100; echo after' ::: a
+equal "$(cat out)" before "output before the time limit"
+# A background process that holds the output open counts.
+map 1 --timeout 0.3 sh -c 'sleep 1000 & echo $! >>pids; exit 0' ::: a
+nobody_left "--timeout and a background process"
+
+# run_and_signal JOB COUNT SIGNAL...: starts two jobs, sends the signals, sets `status`.
+run_and_signal() {
+  local kind=$1
+  shift
+  rm -f log
+  env --default-signal=INT "$HEDDLE" map -j2 --joblog log ./job ::: $kind $kind third >out 2>err &
+  local pid=$! first=1
+  both_run() { [ -e pids ] && [ "$(wc -l <pids)" -eq 4 ]; }
+  wait_until both_run
+  local signal
+  for signal in "$@"; do
+    [ $first = 1 ] || sleep 0.5
+    first=0
+    kill -"$signal" $pid
+  done
+  status=0
+  wait $pid || status=$?
+}
+
+for signal in INT TERM HUP; do
+  run_and_signal plain $signal
+  equal "$status" $((128 + $(kill -l $signal))) "status after SIG$signal"
+  nobody_left "SIG$signal"
+  equal "$(wc -l <log)" 3 "lines of the joblog after SIG$signal"
+  equal "$(awk 'NR > 1 {print $8}' log | sort -u)" 15 "the joblog tells what ended the jobs"
+  one_line "2 jobs are told to stop"
+done
+run_and_signal stubborn INT INT
+equal "$status" 130 "status after two SIGINT"
+nobody_left "two SIGINT"
+run_and_signal stubborn TERM INT
+equal "$status" 143 "status after SIGTERM and SIGINT"
+nobody_left "SIGTERM and SIGINT"
+
+# A job may end properly when it is told to stop, and its output is printed.
+"$HEDDLE" map sh -c 'trap "echo saved; exit 0" TERM; : >ready; while :; do sleep 0.05; done' ::: 1 >out 2>err &
+pid=$!
+wait_until test -e ready
+kill -TERM $pid
+status=0
+wait $pid || status=$?
+equal "$status" 143 "status"
+equal "$(cat out)" saved "output of a job that saved its work"
+
+# Signals that we were told to ignore are ignored, as under nohup.
+(
+  trap '' HUP
+  exec "$HEDDLE" map sh -c ': >up; until [ -e enough ]; do sleep 0.05; done; echo done' ::: 1 >out 2>err
+) &
+pid=$!
+wait_until test -e up
+kill -HUP $pid
+touch enough
+wait $pid || fail "status $? under nohup"
+equal "$(cat out)" done "under nohup"
+
+# Halting.
+map 1 -j3 --joblog log --halt now,fail=1 --shell 'if [ {} = bad ]; then sleep 0.3; exit 5; else ./job {}; fi' \
+  ::: a b bad never
+nobody_left "--halt now"
+equal "$(awk 'NR > 1 {print $7, $8}' log | sort | uniq -c | tr -s ' ')" " 2 0 15
+ 1 5 0" "joblog after --halt now"
+map 1 -j2 --halt soon,fail=1 --shell 'if [ {} = 1 ]; then exit 5; fi; sleep 0.3; echo {}' ::: 1 2 3 4 5
+equal "$(cat out)" 2 "--halt soon lets the running job end"
+map 2 -j1 --halt soon,fail=2 sh -c 'exit $0' ::: 0 1 0 1 0 1 0 1
+map 4 -j1 --halt never sh -c 'exit $0' ::: 0 1 0 1 0 1 0 1
+
+# A temporary file has no name, so not even SIGKILL leaves one.
+mkdir tmp
+TMPDIR=$PWD/tmp "$HEDDLE" map -j3 sh -c 'head -c 30000000 /dev/zero; : >wrote$0; sleep 1000 & echo $! >>pids; wait' \
+  ::: 1 2 >out 2>err &
+pid=$!
+wait_until test -e wrote1
+wait_until test -e wrote2
+wait_until grep -q "$PWD/tmp" <(ls -l /proc/$pid/fd)
+kill -KILL $pid
+wait $pid 2>/dev/null
+equal "$(ls -A tmp)" "" "left in the temporary folder"
+while read -r left; do kill -KILL -- "$left"; done <pids
+rm -f pids
+
+# From a terminal: Ctrl-C.
+if command -v python3 >/dev/null; then
+  cat >ctrl_c.py <<'END'
+import os, pty, sys, time
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(os.environ["HEDDLE"], ["heddle", "map", "-j2", "./job", ":::", "plain", "plain"])
+while not os.path.exists("pids") or open("pids").read().count("\n") < 4: time.sleep(0.05)
+os.write(terminal, b"\x03")
+seen = b""
+try:
+    while chunk := os.read(terminal, 4096): seen += chunk
+except OSError: pass
+_, status = os.waitpid(pid, 0)
+print(os.WTERMSIG(status) if os.WIFSIGNALED(status) else "exit %d" % os.WEXITSTATUS(status))
+END
+  python3 ctrl_c.py >got
+  equal "$(cat got)" 2 "Ctrl-C on a terminal ends heddle by SIGINT"
+  nobody_left "Ctrl-C"
+fi
