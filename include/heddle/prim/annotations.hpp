@@ -15,6 +15,10 @@
 #define HEDDLE_ACQUIRE(...) HEDDLE_THREAD_ANNOTATION(acquire_capability(__VA_ARGS__))
 #define HEDDLE_RELEASE(...) HEDDLE_THREAD_ANNOTATION(release_capability(__VA_ARGS__))
 #define HEDDLE_TRY_ACQUIRE(...) HEDDLE_THREAD_ANNOTATION(try_acquire_capability(__VA_ARGS__))
+#define HEDDLE_ACQUIRE_SHARED(...) HEDDLE_THREAD_ANNOTATION(acquire_shared_capability(__VA_ARGS__))
+#define HEDDLE_RELEASE_SHARED(...) HEDDLE_THREAD_ANNOTATION(release_shared_capability(__VA_ARGS__))
+#define HEDDLE_TRY_ACQUIRE_SHARED(...) \
+  HEDDLE_THREAD_ANNOTATION(try_acquire_shared_capability(__VA_ARGS__))
 #define HEDDLE_REQUIRES(...) HEDDLE_THREAD_ANNOTATION(requires_capability(__VA_ARGS__))
 #define HEDDLE_EXCLUDES(...) HEDDLE_THREAD_ANNOTATION(locks_excluded(__VA_ARGS__))
 #define HEDDLE_NO_THREAD_SAFETY_ANALYSIS HEDDLE_THREAD_ANNOTATION(no_thread_safety_analysis)
