@@ -565,7 +565,7 @@ void engine::deadlock() noexcept {
 
 std::string at_text(where w) {
   std::string_view file = w.file_name();
-  if (file.empty()) return "";
+  if (file.empty() || file.find("/heddle/model/") != std::string_view::npos) return "";
   if (const auto slash = file.rfind('/'); slash != std::string_view::npos) {
     file.remove_prefix(slash + 1);
   }
@@ -579,9 +579,9 @@ std::string engine::name_of(const object_record& o) {
 
 void engine::log(const std::string& line) {
   const bool was = std::exchange(executing, false);
-  log_text += std::to_string(steps);
-  log_text.append(log_text.size() % 2, ' ');
-  log_text += "  T" + std::to_string(self) + "  " + line + at_text(threads[self].last) + "\n";
+  const std::string step = std::to_string(steps);
+  log_text.append(step.size() < 5 ? 5 - step.size() : 0, ' ');
+  log_text += step + "  T" + std::to_string(self) + "  " + line + at_text(threads[self].last) + "\n";
   executing = was;
 }
 

@@ -47,4 +47,32 @@ class HEDDLE_CAPABILITY("mutex") mutex {
   model::detail::handle handle_;
 };
 
+// Takes the place of its user in logs.
+template <class M>
+class HEDDLE_SCOPED_CAPABILITY scoped_lock {
+  using where = model::detail::where;
+
+ public:
+  explicit scoped_lock(M& m, where w = where::current()) HEDDLE_ACQUIRE(m) : mutex_(m), where_(w) {
+    if constexpr (requires { m.lock(w); }) {
+      mutex_.lock(w);
+    } else {
+      mutex_.lock();
+    }
+  }
+  ~scoped_lock() HEDDLE_RELEASE() {
+    if constexpr (requires(M& m) { m.unlock(where_); }) {
+      mutex_.unlock(where_);
+    } else {
+      mutex_.unlock();
+    }
+  }
+  scoped_lock(const scoped_lock&) = delete;
+  scoped_lock& operator=(const scoped_lock&) = delete;
+
+ private:
+  M& mutex_;
+  const where where_;
+};
+
 }  // namespace heddle::inline HEDDLE_ABI::prim

@@ -13,6 +13,8 @@
 
 namespace heddle::inline HEDDLE_ABI::prim {
 
+class condition_variable;
+
 class HEDDLE_CAPABILITY("mutex") mutex {
  public:
   mutex() = default;
@@ -24,14 +26,10 @@ class HEDDLE_CAPABILITY("mutex") mutex {
   bool try_lock() HEDDLE_TRY_ACQUIRE(true) { return native_.try_lock(); }
 
  private:
+  friend class condition_variable;
+
   std::mutex native_;
 };
-
-}  // namespace heddle::inline HEDDLE_ABI::prim
-
-#endif
-
-namespace heddle::inline HEDDLE_ABI::prim {
 
 // Holds a lock for a scope; `M` is anything with lock and unlock.
 template <class M>
@@ -47,3 +45,5 @@ class HEDDLE_SCOPED_CAPABILITY scoped_lock {
 };
 
 }  // namespace heddle::inline HEDDLE_ABI::prim
+
+#endif
