@@ -41,7 +41,7 @@ std::string progress_line(const progress& p, double rate, seconds elapsed, std::
   }
   if (!complete) figures += fmt::format("  {} running", p.running);
   if (p.failed != 0) figures += fmt::format("  {} failed", p.failed);
-  figures += "  " + rate_text(rate);
+  if (rate > 0) figures += "  " + rate_text(rate);
   if (complete) {
     figures += "  took " + clock_time(elapsed.count());
   } else if (!has_total) {

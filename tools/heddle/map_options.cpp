@@ -349,7 +349,7 @@ Placeholders in the command, for the input dir/file.txt
     for (const option& o : group.options) page += describe(o);
   }
   page += R"(
-Output
+How output is printed
   The output of a job is printed whole when the job has ended, standard output
   and standard error each to its own stream, and never mixes with another's. With
   -k or -j 1, and for the last job running, it passes through as it comes. Jobs
