@@ -18,9 +18,7 @@ inline constexpr epoch never_happened = 32767;  // an event that no clock covers
 
 using lanes = epoch __attribute__((vector_size(2 * max_threads)));
 
-inline void join(lanes& into, const lanes& other) noexcept {
-  into = into > other ? into : other;
-}
+inline void join(lanes& into, const lanes& other) noexcept { into = into > other ? into : other; }
 inline bool any(const lanes& mask) noexcept {
   std::uint64_t words[4];
   std::memcpy(words, &mask, sizeof words);

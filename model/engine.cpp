@@ -267,8 +267,7 @@ void engine::yield(where w) {
   hand_over(false);
 }
 
-void engine::block(thread_record::waits reason, std::uint32_t object_index,
-                   std::int64_t deadline) {
+void engine::block(thread_record::waits reason, std::uint32_t object_index, std::int64_t deadline) {
   thread_record& t = threads[self];
   t.waiting = reason;
   t.waited_object = object_index;
@@ -402,8 +401,8 @@ store_record& engine::make_store() {
   return stores.add();
 }
 
-object_record& engine::object(handle& h, object_kind kind, const void* address,
-                              std::uint64_t first, where w) {
+object_record& engine::object(handle& h, object_kind kind, const void* address, std::uint64_t first,
+                              where w) {
   if (h.execution != execution) [[unlikely]] {
     if (h.execution != 0 && (h.index & adopted) == 0) {
       fail_at(std::string("use of a ") + kind_name(kind) +
@@ -487,8 +486,8 @@ void engine::find_leaks() {
   for (std::size_t i = 0; i < objects.size(); ++i) {
     const object_record& o = objects[i];
     if (!o.made_here || o.dead) continue;
-    message = "leak: " + name_of(o) + ", made by T" + std::to_string(o.born_in) +
-              ", was never destroyed";
+    message =
+        "leak: " + name_of(o) + ", made by T" + std::to_string(o.born_in) + ", was never destroyed";
     failed_ = true;
     return;
   }
@@ -581,7 +580,8 @@ void engine::log(const std::string& line) {
   const bool was = std::exchange(executing, false);
   const std::string step = std::to_string(steps);
   log_text.append(step.size() < 5 ? 5 - step.size() : 0, ' ');
-  log_text += step + "  T" + std::to_string(self) + "  " + line + at_text(threads[self].last) + "\n";
+  log_text +=
+      step + "  T" + std::to_string(self) + "  " + line + at_text(threads[self].last) + "\n";
   executing = was;
 }
 

@@ -27,20 +27,21 @@ struct block_header;
 
 // A store to an atomic. An atomic's stores form its modification order, a list.
 struct store_record {
-  lanes seen;       // by whom it was written or first read, and when
-  view released;    // what an acquiring reader learns
+  lanes seen;     // by whom it was written or first read, and when
+  view released;  // what an acquiring reader learns
   std::uint64_t value = 0;
   store_record* before = nullptr;
   store_record* after = nullptr;
-  std::uint32_t sequential = 0;  // number of the first seq_cst access that wrote or read it; 0: none
+  std::uint32_t sequential =
+      0;  // number of the first seq_cst access that wrote or read it; 0: none
   bool releases = false;
   bool modifies = false;  // by a read-modify-write: nothing goes between it and the one before
 };
 
 struct object_record {
-  lanes accessed{};   // each thread's last access
-  view handed_on;     // what the next holder of a lock learns, the taker of a token
-  lanes readers{};    // shared_mutex: not zero for those who hold it
+  lanes accessed{};  // each thread's last access
+  view handed_on;    // what the next holder of a lock learns, the taker of a token
+  lanes readers{};   // shared_mutex: not zero for those who hold it
   const void* address = nullptr;
   store_record* newest = nullptr;
   where last_access{};
@@ -53,7 +54,7 @@ struct object_record {
   epoch written = 0;  // cell: the last write
   std::uint8_t born_in = 0;
   std::uint8_t written_in = 0;
-  std::int8_t owner = -1;       // of a lock
+  std::int8_t owner = -1;  // of a lock
   std::uint8_t last_thread = 0;
 };
 
@@ -130,7 +131,7 @@ class engine {
 
   // The trail as it ran, and what to follow in the next run.
   std::vector<choice> trail;
-  std::size_t follow = 0;              // so many of its choices are given
+  std::size_t follow = 0;  // so many of its choices are given
   const std::vector<std::pair<std::size_t, unsigned>>* replay = nullptr;  // index, alternative
   bool randomly = false;
   bool by_priority = false;
@@ -220,7 +221,7 @@ class engine {
   std::uint32_t enabled = 0;   // threads that can run, as bits
   std::uint32_t yielders = 0;  // of them, those that let others go first
   std::int64_t time = 0;
-  lanes fences{};               // what happened before seq_cst fences so far
+  lanes fences{};                // what happened before seq_cst fences so far
   std::uint32_t sequential = 0;  // seq_cst accesses so far
   std::uint64_t seeds = 0;
   std::array<thread_record, max_threads> threads;
@@ -252,7 +253,7 @@ class engine {
   std::vector<void*> kept_;
   bool failed_ = false;
   std::size_t next_choice_ = 0;
-  std::size_t next_alternative_ = 0;  // of the replay
+  std::size_t next_alternative_ = 0;          // of the replay
   const std::uint8_t* candidates_ = nullptr;  // of the thread choice under way
   std::array<std::uint32_t, max_threads> priorities_{};
   std::array<std::uint64_t, 16> change_points_{};

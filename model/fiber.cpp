@@ -13,7 +13,8 @@
 #endif
 
 // heddle_model_switch(save, load): pushes what a call must preserve, stores the stack pointer to
-// *save, continues where `load` was stored. swapcontext would do, but for two system calls a switch.
+// *save, continues where `load` was stored. swapcontext would do, but for two system calls a
+// switch.
 #if defined(__x86_64__)
 asm(R"(
 .pushsection .text

@@ -19,7 +19,8 @@ namespace {
 using waits = thread_record::waits;
 
 [[noreturn]] void outside(const char* what) noexcept {
-  std::fprintf(stderr, "heddle: %s outside of heddle::model::explore, where no threads are modelled\n",
+  std::fprintf(stderr,
+               "heddle: %s outside of heddle::model::explore, where no threads are modelled\n",
                what);
   std::abort();
 }

@@ -1,6 +1,6 @@
-// A trail as text: "NAME:12-1.30-2" is the execution of the exploration NAME that takes alternative 1
-// at its choice 12, alternative 2 at its choice 30, and the usual thing, alternative 0, everywhere
-// else.
+// A trail as text: "NAME:12-1.30-2" is the execution of the exploration NAME that takes alternative
+// 1 at its choice 12, alternative 2 at its choice 30, and the usual thing, alternative 0,
+// everywhere else.
 #pragma once
 
 #include <string>

@@ -73,7 +73,7 @@ crash_report::crash_report() : stack_(std::malloc(signal_stack_bytes)) {
   stack.ss_sp = stack_;
   stack.ss_size = signal_stack_bytes;
   sigaltstack(&stack, nullptr);
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = &on_crash;
   action.sa_flags = SA_ONSTACK;
   sigemptyset(&action.sa_mask);

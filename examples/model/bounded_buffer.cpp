@@ -114,8 +114,7 @@ int main() {
   model::options options;
   options.name = "bounded_buffer";
   options.preemptions = 1;
-  const model::result result =
-      model::explore(options, two_producers_two_consumers<bounded_buffer>);
+  const model::result result = model::explore(options, two_producers_two_consumers<bounded_buffer>);
   std::puts(result.describe().c_str());
   // [explore end]
   if (!result.failed) return 1;

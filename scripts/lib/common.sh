@@ -54,7 +54,7 @@ build() {
   say "building $preset (log: $log)"
   if ! { cmake --preset "$preset" && cmake --build --preset "$preset" ${1:+--target "$@"}; } \
     </dev/null >"$log" 2>&1; then
-    grep -E -A 12 'error|FAILED|CMake Error' "$log" | head -n 80 >&2 || tail -n 40 "$log" >&2
+    grep -E -A 12 'error:|FAILED:|CMake Error' "$log" | head -n 80 >&2 || tail -n 40 "$log" >&2
     die "the $preset build failed; the whole log is in $log"
   fi
   say "built $preset in $((SECONDS - started)) s"

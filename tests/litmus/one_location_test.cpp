@@ -20,17 +20,17 @@ TEST(litmus_coherence, two_reads_never_go_back) {
 }
 
 TEST(litmus_coherence, two_readers_agree_on_the_order_of_two_writers) {
-  const auto seen = run({[](place& p) { p.x.store(1, relaxed); },
-                         [](place& p) { p.x.store(2, relaxed); },
-                         [](place& p) {
-                           p.a = p.x.load(relaxed);
-                           p.b = p.x.load(relaxed);
-                         },
-                         [](place& p) {
-                           p.c = p.x.load(relaxed);
-                           p.d = p.x.load(relaxed);
-                         }},
-                        [](place& p) { return digits({p.a, p.b, p.c, p.d}); }, 3);
+  const auto seen = run(
+      {[](place& p) { p.x.store(1, relaxed); }, [](place& p) { p.x.store(2, relaxed); },
+       [](place& p) {
+         p.a = p.x.load(relaxed);
+         p.b = p.x.load(relaxed);
+       },
+       [](place& p) {
+         p.c = p.x.load(relaxed);
+         p.d = p.x.load(relaxed);
+       }},
+      [](place& p) { return digits({p.a, p.b, p.c, p.d}); }, 3);
   EXPECT_EQ(seen.count("1221"), 0u);
   EXPECT_EQ(seen.count("2112"), 0u);
   for (const char* allowed : {"0000", "1212", "2121", "0112", "1200", "2200", "0021", "1112"}) {

@@ -295,18 +295,19 @@ TEST(litmus_load_buffering, values_never_come_from_the_future) {
 // Independent reads of independent writes: do two readers agree on the order of two writes?
 
 outcomes independent_reads(order write, order read, bool fenced) {
-  return run({[=](place& p) { p.x.store(1, write); }, [=](place& p) { p.y.store(1, write); },
-              [=](place& p) {
-                p.a = p.x.load(read);
-                if (fenced) fence(seq_cst);
-                p.b = p.y.load(read);
-              },
-              [=](place& p) {
-                p.c = p.y.load(read);
-                if (fenced) fence(seq_cst);
-                p.d = p.x.load(read);
-              }},
-             [](place& p) { return digits({p.a, p.b, p.c, p.d}); }, 3);
+  return run(
+      {[=](place& p) { p.x.store(1, write); }, [=](place& p) { p.y.store(1, write); },
+       [=](place& p) {
+         p.a = p.x.load(read);
+         if (fenced) fence(seq_cst);
+         p.b = p.y.load(read);
+       },
+       [=](place& p) {
+         p.c = p.y.load(read);
+         if (fenced) fence(seq_cst);
+         p.d = p.x.load(read);
+       }},
+      [](place& p) { return digits({p.a, p.b, p.c, p.d}); }, 3);
 }
 
 TEST(litmus_independent_reads, readers_may_disagree) {

@@ -107,14 +107,12 @@ class atomic {
   {
     return modify([](bits old, bits n) { return old ^ n; }, model::detail::bits_of(by), order, w);
   }
-  T fetch_add(std::ptrdiff_t by, memory_order order = seq_cst,
-              where w = where::current()) noexcept
+  T fetch_add(std::ptrdiff_t by, memory_order order = seq_cst, where w = where::current()) noexcept
     requires(std::is_pointer_v<T>)
   {
     return modify([](bits old, bits n) { return old + n; }, stride(by), order, w);
   }
-  T fetch_sub(std::ptrdiff_t by, memory_order order = seq_cst,
-              where w = where::current()) noexcept
+  T fetch_sub(std::ptrdiff_t by, memory_order order = seq_cst, where w = where::current()) noexcept
     requires(std::is_pointer_v<T>)
   {
     return modify([](bits old, bits n) { return old - n; }, stride(by), order, w);
@@ -169,9 +167,8 @@ class atomic {
       expected = value_;
       return false;
     }
-    const bool done =
-        model::detail::compare_exchange(handle_, this, first(), wanted,
-                                        model::detail::bits_of(desired), success, failure, weak, w);
+    const bool done = model::detail::compare_exchange(
+        handle_, this, first(), wanted, model::detail::bits_of(desired), success, failure, weak, w);
     if (!done) expected = model::detail::value_of<T>(wanted);
     return done;
   }

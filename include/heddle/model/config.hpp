@@ -8,5 +8,6 @@
 #include <heddle/prim/config.hpp>
 
 #if !HEDDLE_MODEL
-#error "a header of Heddle was compiled natively before this one: link heddle::model, or define HEDDLE_MODEL=1"
+#error \
+    "a header of Heddle was compiled natively before this one: link heddle::model, or define HEDDLE_MODEL=1"
 #endif

@@ -48,9 +48,9 @@ HEDDLE_API std::uint64_t load(handle& h, const void* a, std::uint64_t first,
                               std::memory_order order, where w) noexcept;
 HEDDLE_API void store(handle& h, const void* a, std::uint64_t first, std::uint64_t value,
                       std::memory_order order, where w) noexcept;
-HEDDLE_API std::uint64_t read_modify_write(handle& h, const void* a, std::uint64_t first,
-                                           modify f, std::uint64_t argument,
-                                           std::memory_order order, where w) noexcept;
+HEDDLE_API std::uint64_t read_modify_write(handle& h, const void* a, std::uint64_t first, modify f,
+                                           std::uint64_t argument, std::memory_order order,
+                                           where w) noexcept;
 HEDDLE_API bool compare_exchange(handle& h, const void* a, std::uint64_t first,
                                  std::uint64_t& expected, std::uint64_t desired,
                                  std::memory_order success, std::memory_order failure, bool weak,
@@ -109,6 +109,5 @@ T value_of(std::uint64_t bits) noexcept {
   std::memcpy(static_cast<void*>(&value), &bits, sizeof value);
   return value;
 }
-
 
 }  // namespace heddle::inline HEDDLE_ABI::model::detail

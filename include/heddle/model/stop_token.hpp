@@ -160,8 +160,8 @@ class stop_callback : stop_detail::registration {
 
   template <class C>
     requires std::constructible_from<Callback, C>
-  explicit stop_callback(stop_token token, C&& callback) noexcept(
-      std::is_nothrow_constructible_v<Callback, C>)
+  explicit stop_callback(stop_token token,
+                         C&& callback) noexcept(std::is_nothrow_constructible_v<Callback, C>)
       : registration(&run), callback_(std::forward<C>(callback)), state_(std::move(token.state_)) {
     if (state_.get() == nullptr || state_.get()->add(*this)) return;
     state_ = {};

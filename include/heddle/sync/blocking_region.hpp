@@ -45,8 +45,8 @@ class HEDDLE_API blocking_region {
   blocking_delegate* delegate_;
 };
 
-// Waits inside this scope are not announced: for those that must not fail. The worker's share of the
-// cores lies idle meanwhile.
+// Waits inside this scope are not announced: for those that must not fail. The worker's share of
+// the cores lies idle meanwhile.
 class unannounced_waits {
  public:
   unannounced_waits() noexcept : delegate_(exchange_blocking_delegate(nullptr)) {}

@@ -36,6 +36,6 @@ TEST(job, stays_where_it_is) {
 }
 
 // The size is what task cells, stack tasks and coroutine frames pay.
-static_assert(sizeof(heddle::job) == 2 * sizeof(void*));
+static_assert(sizeof(heddle::job) == 3 * sizeof(void*));
 
 }  // namespace
