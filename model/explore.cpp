@@ -140,10 +140,10 @@ result explore(const options& o, const std::function<void()>& body) {
     r.failed = replay(e, trail);
     r.message = r.failed ? e.message : "this trail does not fail";
     r.trail = text;
-    r.log = e.log_text;
+    std::fprintf(stderr, "%s%s\n", e.log_text.c_str(), r.message.c_str());
+    r.log = shortened(e.log_text);
     r.executions = 1;
     r.steps = e.steps;
-    std::fprintf(stderr, "%s%s\n", r.log.c_str(), r.message.c_str());
   } else {
     search_executions(e, o, r, begun);
   }
@@ -184,9 +184,8 @@ std::string result::describe() const {
 
 void check(bool condition, std::string_view message, std::source_location w) {
   if (!condition) {
-    detail::misuse(message.empty() ? std::string("check failed")
-                                   : "check failed: " + std::string(message),
-                   w);
+    detail::misuse(
+        message.empty() ? std::string("check failed") : "check failed: " + std::string(message), w);
   }
 }
 

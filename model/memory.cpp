@@ -2,6 +2,7 @@
 // why these rules make it.
 
 #include <algorithm>
+#include <cstdio>
 #include <string>
 
 #include "engine.hpp"
@@ -35,16 +36,22 @@ const char* order_name(std::memory_order order) noexcept {
   }
 }
 
+// Addresses change from run to run, so those of modelled objects are told by name. Their lowest
+// bits often carry flags.
 std::string value_text(std::uint64_t value) {
   if (value < 100000) return std::to_string(value);
   if (value > ~std::uint64_t{0} - 100000) {
     return "-" + std::to_string(~std::uint64_t{0} - value + 1);
   }
-  static constexpr char digits[] = "0123456789abcdef";
-  std::string text;
-  for (; value != 0; value /= 16) text += digits[value % 16];
-  text += "x0";
-  std::reverse(text.begin(), text.end());
+  engine& e = *current;
+  for (std::size_t i = e.objects.size(); i-- > 0;) {
+    const object_record& o = e.objects[i];
+    if (reinterpret_cast<std::uintptr_t>(o.address) != (value & ~std::uint64_t{7})) continue;
+    const std::string flags = (value & 7) != 0 ? "|" + std::to_string(value & 7) : "";
+    return "&" + e.name_of(o) + flags;
+  }
+  char text[20];
+  std::snprintf(text, sizeof text, "%#llx", static_cast<unsigned long long>(value));
   return text;
 }
 
@@ -171,8 +178,8 @@ class access {
 
   void log(const char* what, std::memory_order order, std::uint64_t value, const store_record& s) {
     if (!engine_.logging) return;
-    std::string text = engine_.name_of(*object_) + " " + what + " " + order_name(order) + " " +
-                       value_text(value);
+    std::string text =
+        engine_.name_of(*object_) + " " + what + " " + order_name(order) + " " + value_text(value);
     unsigned age = 0;
     for (const store_record* newer = s.after; newer != nullptr; newer = newer->after) ++age;
     if (age != 0) text += ", " + std::to_string(age) + " before the newest";
@@ -245,8 +252,7 @@ void store(handle& h, const void* a, std::uint64_t first, std::uint64_t value,
 }
 
 std::uint64_t read_modify_write(handle& h, const void* a, std::uint64_t first, modify f,
-                                std::uint64_t argument, std::memory_order order,
-                                where w) noexcept {
+                                std::uint64_t argument, std::memory_order order, where w) noexcept {
   access x(h, a, first, order, w);
   store_record& read = *x.choose_read(is_free);
   const std::uint64_t value = f(read.value, argument);

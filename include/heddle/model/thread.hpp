@@ -79,13 +79,11 @@ class thread {
   }
   thread(thread&& other) noexcept : id_(std::exchange(other.id_, {})) {}
   thread& operator=(thread&& other) noexcept {
-    if (joinable()) std::terminate();
+    refuse_joinable();
     id_ = std::exchange(other.id_, {});
     return *this;
   }
-  ~thread() {
-    if (joinable()) std::terminate();
-  }
+  ~thread() { refuse_joinable(); }
 
   void swap(thread& other) noexcept { std::swap(id_, other.id_); }
   bool joinable() const noexcept { return id_ != thread_id(); }
@@ -104,6 +102,12 @@ class thread {
   static unsigned hardware_concurrency() noexcept { return 2; }
 
  private:
+  void refuse_joinable() const noexcept {
+    if (joinable() && model::detail::executing) {
+      model::detail::misuse("std::terminate: the object of a joinable thread ends");
+    }
+  }
+
   thread_id id_;
 };
 
