@@ -340,9 +340,9 @@ Usage
 Placeholders in the command, for the input dir/file.txt
   {}    dir/file.txt          {/}   file.txt          {#}  the job's number,
   {.}   dir/file              {/.}  file                   from 1
-  {//}  dir                   {2}   the second source, also {2.} {2/} {2//} {2/.}
-  Without one, the input becomes the last word. The command is run directly, with
-  no shell between, so any byte in a file name is safe.
+  {//}  dir                   {2}   the second source; also {2.} {2/} ...
+  Without one, the input becomes the last word. The command is run directly,
+  with no shell between, so any byte in a file name is safe.
 )";
   for (const option_group& group : groups) {
     page += fmt::format("\n{}\n", group.title);
@@ -351,9 +351,9 @@ Placeholders in the command, for the input dir/file.txt
   page += R"(
 How output is printed
   The output of a job is printed whole when the job has ended, standard output
-  and standard error each to its own stream, and never mixes with another's. With
-  -k or -j 1, and for the last job running, it passes through as it comes. Jobs
-  get /dev/null as standard input.
+  and standard error each to its own stream, and never mixes with another's.
+  With -k or -j 1, and for the last job running, it passes through as it comes.
+  Jobs get /dev/null as standard input.
 
 Signals
   The first Ctrl-C (or SIGTERM, SIGHUP) starts no more jobs and sends SIGTERM to

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <iterator>
+#include <optional>
 #include <string_view>
 
 namespace heddle::tool {
@@ -17,6 +19,16 @@ double seconds(std::chrono::nanoseconds time) {
 
 double seconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+}
+
+// getrusage() also counts the image that was there before exec, which may be our parent's.
+std::optional<long> peak_memory_kib() {
+  std::ifstream status("/proc/self/status");
+  for (std::string key; status >> key; status.ignore(256, '\n')) {
+    long kib = 0;
+    if (key == "VmHWM:" && status >> kib) return kib;
+  }
+  return std::nullopt;
 }
 
 // Figures that both reports tell, derived once.
@@ -42,7 +54,7 @@ struct figures {
     ::getrusage(RUSAGE_SELF, &self);
     own_cpu = seconds(self.ru_utime) + seconds(self.ru_stime);
     own_cpu_per_job_us = s.attempts == 0 ? 0 : own_cpu * 1e6 / static_cast<double>(s.attempts);
-    own_peak_kib = self.ru_maxrss;
+    own_peak_kib = peak_memory_kib().value_or(self.ru_maxrss);
   }
 };
 

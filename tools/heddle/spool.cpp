@@ -20,6 +20,9 @@ void free_memory(std::string& s) noexcept { std::string().swap(s); }
 
 }  // namespace
 
+output_store::output_store(std::size_t memory_budget)
+    : memory_left_(memory_budget), spare_(::open("/dev/null", O_RDONLY | O_CLOEXEC)) {}
+
 std::uint64_t output_store::take_block() {
   if (!file_) open();
   ++blocks_in_use_;
@@ -65,6 +68,7 @@ void output_store::read(std::uint64_t offset, char* into, std::size_t length) {
 void output_store::open() {
   const char* folder = ::getenv("TMPDIR");
   folder_ = folder != nullptr && *folder != '\0' ? folder : "/tmp";
+  spare_.reset();
   file_.reset(::open(folder_.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (file_) return;
   // Not every file system knows files without a name.

@@ -21,7 +21,7 @@ class output_store {
  public:
   static constexpr std::size_t block_size = std::size_t{256} << 10;
 
-  explicit output_store(std::size_t memory_budget) : memory_left_(memory_budget) {}
+  explicit output_store(std::size_t memory_budget);
 
   // Bytes of disk taken, counted in whole blocks.
   std::uint64_t on_disk() const noexcept { return blocks_in_use_ * block_size; }
@@ -39,6 +39,7 @@ class output_store {
 
   std::size_t memory_left_;
   process::unique_descriptor file_;
+  process::unique_descriptor spare_;  // given up for file_ when there are no others left
   std::string folder_;
   std::vector<std::uint64_t> free_blocks_;
   std::uint64_t blocks_ = 0;
