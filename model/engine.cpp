@@ -103,6 +103,7 @@ void engine::reset() {
           limits.allocation_failures};
   thread_count = alive = 0;
   enabled = yielders = 0;
+  just_chosen_ = false;
   time = 1'000'000'000;
   fences = lanes{};
   sequential = 0;
@@ -197,6 +198,7 @@ void engine::end_thread() noexcept {
 
 void engine::switch_to(unsigned next) noexcept {
   if (next == self) return;
+  just_chosen_ = true;
   detail::fiber& from = places[self].fiber;
   self = next;
   from.switch_to(places[next].fiber);
@@ -251,9 +253,7 @@ void engine::hand_over(bool prefer_self) {
 }
 
 void engine::yield(where w) {
-  threads[self].last = w;
-  if (++steps > limits.steps) too_long();
-  beat();
+  begin_operation(w);
   if (logging) log("yields");
   if (yielders != 0) forgive_yielders();
   const std::uint32_t others = enabled & ~bit(self);
@@ -276,6 +276,7 @@ void engine::block(thread_record::waits reason, std::uint32_t object_index, std:
   enabled &= ~bit(self);
   if (yielders != 0) forgive_yielders();
   hand_over(false);
+  just_chosen_ = false;  // the end of the wait is part of an operation
   t.waiting = thread_record::waits::nothing;
   t.deadline = no_deadline;
 }

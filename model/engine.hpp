@@ -148,13 +148,18 @@ class engine {
 
   // For the operations.
 
-  // Before each operation of the running thread; others may run first.
+  // Before each operation of the running thread; others may run first. They need no second chance
+  // when this thread has done nothing since it was chosen.
   void step(where w) {
-    thread_record& t = threads[self];
-    t.last = w;
-    if (++steps > limits.steps) too_long();
-    beat();
-    if ((enabled & ~(1u << self)) != 0) hand_over(true);
+    begin_operation(w);
+    if ((enabled & ~(1u << self)) != 0 && !just_chosen_) hand_over(true);
+    just_chosen_ = false;
+    if (yielders != 0) forgive_yielders();
+  }
+  // The same for an operation that commutes with all that others could do before it.
+  void step_alone(where w) {
+    begin_operation(w);
+    just_chosen_ = false;
     if (yielders != 0) forgive_yielders();
   }
   // The running thread cannot go on until wake(). `object` is for reports.
@@ -232,6 +237,11 @@ class engine {
   block_header* blocks = nullptr;
 
  private:
+  void begin_operation(where w) {
+    threads[self].last = w;
+    if (++steps > limits.steps) too_long();
+    beat();
+  }
   void reset();
   void beat() noexcept {
     heartbeat.store(heartbeat.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
@@ -252,6 +262,7 @@ class engine {
   fiber outside_;
   std::vector<void*> kept_;
   bool failed_ = false;
+  bool just_chosen_ = false;  // the running thread has made no operation since
   std::size_t next_choice_ = 0;
   std::size_t next_alternative_ = 0;          // of the replay
   const std::uint8_t* candidates_ = nullptr;  // of the thread choice under way

@@ -25,14 +25,26 @@ using waits = thread_record::waits;
   std::abort();
 }
 
-// One operation on an object, before which others may run.
+bool has_readers(const object_record& o) noexcept { return any(o.readers != 0); }
+
+// One operation on an object, before which others may run; unless the operation has to wait at once
+// (the predicate says so of the object), because then they run anyway.
 class operation {
  public:
-  operation(handle& h, object_kind kind, const void* address, where w) : engine_(*current) {
-    engine_.step(w);
+  template <class Predicate>
+  operation(handle& h, object_kind kind, const void* address, where w, Predicate waits_at_once)
+      : engine_(*current) {
     object_ = &engine_.object(h, kind, address, 0, w);
+    if (waits_at_once(*object_)) {
+      engine_.step_alone(w);
+    } else {
+      engine_.step(w);
+      object_ = &engine_.object(h, kind, address, 0, w);  // it may have died meanwhile
+    }
     engine_.touch(*object_, w);
   }
+  operation(handle& h, object_kind kind, const void* address, where w)
+      : operation(h, kind, address, w, [](const object_record&) { return false; }) {}
   ~operation() { engine_.end_operation(); }
   operation(const operation&) = delete;
   operation& operator=(const operation&) = delete;
@@ -55,8 +67,6 @@ class operation {
 std::uint32_t index_of(engine& e, const object_record& o) noexcept {
   return static_cast<std::uint32_t>(&o - &e.objects[0]);
 }
-
-bool has_readers(const object_record& o) noexcept { return any(o.readers != 0); }
 
 void take_lock(engine& e, object_record& o) {
   while (o.owner >= 0 || has_readers(o)) e.block(waits::lock, index_of(e, o));
@@ -81,7 +91,8 @@ void check_owner(engine& e, const object_record& o, where w) {
 // Locks.
 
 void lock(handle& h, object_kind kind, const void* address, where w) noexcept {
-  operation x(h, kind, address, w);
+  operation x(h, kind, address, w,
+              [](const object_record& o) { return o.owner >= 0 || has_readers(o); });
   if (x->owner == static_cast<int>(x.run().self) || x->readers[x.run().self] != 0) {
     x.run().fail_at("lock of " + x.run().name_of(*x) + ", which this thread holds already", w);
   }
@@ -114,7 +125,8 @@ void unlock(handle& h, object_kind kind, const void* address, where w) noexcept 
 }
 
 void lock_shared(handle& h, const void* address, where w) noexcept {
-  operation x(h, object_kind::shared_mutex, address, w);
+  operation x(h, object_kind::shared_mutex, address, w,
+              [](const object_record& o) { return o.owner >= 0; });
   engine& e = x.run();
   if (x->owner == static_cast<int>(e.self) || x->readers[e.self] != 0) {
     e.fail_at("shared lock of " + e.name_of(*x) + ", which this thread holds already", w);
@@ -158,7 +170,8 @@ void unlock_shared(handle& h, const void* address, where w) noexcept {
 
 bool park(handle& h, const void* address, std::int64_t deadline, where w) noexcept {
   if (!executing) outside("park");
-  operation x(h, object_kind::parker, address, w);
+  operation x(h, object_kind::parker, address, w,
+              [&](const object_record& o) { return !o.token && deadline == no_deadline; });
   engine& e = x.run();
   thread_record& t = e.threads[e.self];
   if (x->owner >= 0) e.fail_at("two threads park in " + e.name_of(*x), w);
@@ -262,7 +275,7 @@ void give_up_reference(handle& h, const void* address) noexcept {
 unsigned prepare_thread(where w) {
   if (!executing) throw std::logic_error("heddle: a modelled thread outside of an execution");
   engine& e = *current;
-  e.step(w);
+  e.step_alone(w);
   if (e.happens(choice_kind::failure, e.left.allocation_failures)) {
     if (e.logging) e.log("is refused a thread");
     throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again),
@@ -281,7 +294,7 @@ void join_thread(unsigned thread, where w) {
   if (!executing) outside("join");
   engine& e = *current;
   if (thread == e.self) e.fail_at("a thread joins itself", w);
-  e.step(w);
+  e.step_alone(w);
   while (e.threads[thread].state != thread_record::status::finished) {
     e.block(waits::thread_end, thread);
   }

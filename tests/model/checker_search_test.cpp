@@ -136,10 +136,10 @@ TEST(checker_bounds, limits_of_executions_and_time_leave_a_search_unfinished) {
     other.join();
   };
   model::options o;
-  o.executions = 5;
+  o.executions = 3;
   const auto r = model::explore(o, body);
   EXPECT_FALSE(r.failed || r.complete);
-  EXPECT_EQ(r.executions, 5u);
+  EXPECT_EQ(r.executions, 3u);
   EXPECT_THAT(r.describe(), HasSubstr("not finished"));
 
   model::options timed;
