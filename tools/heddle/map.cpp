@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <string>
 #include <vector>
@@ -26,6 +28,13 @@ void occupy_standard_descriptors() {
   }
 }
 
+int print_help() {
+  const std::string page = map_help();
+  const bool written = std::fwrite(page.data(), 1, page.size(), stdout) == page.size();
+  if (written && std::fflush(stdout) == 0) return 0;
+  throw run_error(fmt::format("cannot write to standard output: {}", std::strerror(errno)));
+}
+
 void complain(const char* what) { fmt::print(stderr, "heddle map: {}\n", what); }
 
 }  // namespace
@@ -34,11 +43,7 @@ int run_map(int argc, char** argv) {
   occupy_standard_descriptors();
   try {
     const map_options options = parse_map_options(std::vector<std::string>(argv + 1, argv + argc));
-    if (options.help) {
-      fmt::print("{}", map_help());
-      if (std::fflush(stdout) == 0) return 0;
-      throw run_error("cannot write to standard output");
-    }
+    if (options.help) return print_help();
     const bool types_inputs = options.input_files.empty() && options.argument_lists.empty() &&
                               ::isatty(STDIN_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0;
     if (types_inputs) complain("reading inputs from the terminal, one a line; Ctrl-D ends them");
