@@ -74,7 +74,8 @@ struct thread_pool_options {
   hook<const shutdown_report&> on_stuck;
 
   // Where `workers = 0` looks: the cores to use now. Null: affinity and quota of this process.
-  // Called by workers, one at a time; must not throw.
+  // Called by workers, one at a time; must not throw. Answers above both the first one and the
+  // machine's processors are cut to the larger of these.
   unsigned (*core_count)() noexcept = nullptr;
 };
 

@@ -202,9 +202,9 @@ class thread_pool {
   // Lazy: begin() submits the first elements, and each step one more, so that at most `in_flight`
   // are begun and not yet read (0: four for each worker). Elements of an lvalue range are passed by
   // reference, so it must outlive the view; an rvalue range is moved into the view; the elements of
-  // a single-pass range are copied. A task's
-  // exception comes out of the step that would give its result; stepping on skips it.
-  // Destroying the view early cancels what has not begun and waits for what has.
+  // a single-pass range are copied. A task's exception comes out of the step that would give its
+  // result; stepping on skips it. Destroying the view early cancels what has not begun and waits
+  // for what has; exceptions of these go to the unhandled handler.
   template <class F, std::ranges::input_range R>
     requires std::invocable<std::decay_t<F>&, std::ranges::range_reference_t<R>>
   auto map(F&& f, R&& range, std::size_t in_flight = 0) {
