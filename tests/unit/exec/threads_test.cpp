@@ -310,7 +310,10 @@ class core_following : public testing::TestWithParam<heddle::scheduling> {
 class load {
  public:
   explicit load(thread_pool& pool) : pool_(pool), feeder_([this] { feed(); }) {}
-  ~load() { stop(); }
+  ~load() {
+    stop();
+    EXPECT_TRUE(pool_.wait_idle());  // its tasks refer to it
+  }
   load(const load&) = delete;
   load& operator=(const load&) = delete;
 
