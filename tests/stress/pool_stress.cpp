@@ -35,7 +35,7 @@ TEST_P(pool_stress, as_many_blocking_tasks_as_workers_always_start) {
   const pool_watchdog dog(pool);
   heddle::prim::random dice(heddle::prim::next_seed());
   const unsigned n = workers();
-  for (int round = 0; round < 1500; ++round) {
+  for (int round = 0; round < 600; ++round) {
     std::barrier<> meeting(static_cast<std::ptrdiff_t>(n) + 1);
     const auto meet = [&meeting] { meeting.arrive_and_wait(); };
     switch (dice.below(6)) {
