@@ -7,6 +7,7 @@
 
 #include <gmock/gmock.h>
 
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -29,28 +30,44 @@ inline kind use_after_free() {
                         testing::HasSubstr("does not happen after its last use"));
 }
 
-inline model::result explore(const std::string& form, const std::function<void()>& body) {
+inline model::result explore(const std::string& form, const std::function<void()>& body,
+                             model::options o = {}) {
   const auto* const test = testing::UnitTest::GetInstance()->current_test_info();
-  model::options o;
   o.name = std::string(test->test_suite_name()) + "." + test->name() + "." + form;
   return model::explore(o, body);
 }
 
-// The executions until the failure, and those of the whole mended form, become properties of the
-// test: --gtest_output=json writes them down.
+inline void record(const std::string& name, std::uint64_t value) {
+  testing::Test::RecordProperty(name, std::to_string(value));
+}
+
+// Both searches must find it. How long that took, and what it takes at least, become properties of
+// the test: --gtest_output=json writes them down.
 inline void expect_failure(const std::string& form, const std::function<void()>& body,
                            const kind& expected) {
-  const auto r = explore(form, body);
-  EXPECT_TRUE(r.failed) << r.describe();
-  if (!r.failed) return;
-  EXPECT_THAT(r.message, expected) << r.describe();
-  testing::Test::RecordProperty(form + "_found_after", std::to_string(r.executions));
+  const auto found = explore(form, body);
+  ASSERT_TRUE(found.failed) << found.describe();
+  EXPECT_THAT(found.message, expected) << found.describe();
+  record(form + "_found_after", found.executions);
+
+  model::options random;
+  random.method = model::search::pct;
+  random.executions = 100000;
+  const auto met = explore(form, body, random);
+  ASSERT_TRUE(met.failed) << met.describe();
+  EXPECT_THAT(met.message, expected) << met.describe();
+  record(form + "_pct_found_after", met.executions);
+
+  model::options fewest;
+  fewest.preemptions = 0;
+  while (!explore(form, body, fewest).failed) ++fewest.preemptions;
+  record(form + "_preemptions", fewest.preemptions);
 }
 
 inline void expect_pass(const std::function<void()>& body) {
   const auto r = explore("mended", body);
   EXPECT_TRUE(!r.failed && r.complete) << r.describe();
-  testing::Test::RecordProperty("mended_executions", std::to_string(r.executions));
+  record("mended_executions", r.executions);
 }
 
 inline void show(const std::function<void()>& buggy, const kind& expected,
