@@ -62,6 +62,7 @@ void on_terminate() {
 
 engine::engine(const options& o, const std::function<void()>& body)
     : limits(o), objects(most_objects), stores(most_stores), body_(body) {
+  preemption_bound = o.preemptions;
   random_state = o.seed * 0x9E3779B97F4A7C15u + 1;
 }
 
@@ -99,7 +100,7 @@ void engine::reset() {
   trail.resize(follow);
   next_choice_ = next_alternative_ = 0;
   steps = 0;
-  left = {limits.preemptions, limits.stale_reads, limits.spurious_failures, limits.timeouts,
+  left = {preemption_bound, limits.stale_reads, limits.spurious_failures, limits.timeouts,
           limits.allocation_failures};
   thread_count = alive = 0;
   enabled = yielders = 0;
@@ -246,8 +247,9 @@ void engine::hand_over(bool prefer_self) {
     return;
   }
   candidates_ = list;
-  const unsigned chosen =
-      choose_among(choice_kind::thread, count, stays && left.preemptions == 0 ? 1 : count);
+  const bool refused = stays && left.preemptions == 0;
+  preemption_refused |= refused;
+  const unsigned chosen = choose_among(choice_kind::thread, count, refused ? 1 : count);
   if (stays && chosen != 0 && left.preemptions != unlimited) --left.preemptions;
   switch_to(list[chosen]);
 }

@@ -132,6 +132,8 @@ class engine {
   // The trail as it ran, and what to follow in the next run.
   std::vector<choice> trail;
   std::size_t follow = 0;  // so many of its choices are given
+  unsigned preemption_bound = 0;
+  bool preemption_refused = false;  // for that bound, since this was last cleared
   const std::vector<std::pair<std::size_t, unsigned>>* replay = nullptr;  // index, alternative
   bool randomly = false;
   bool by_priority = false;

@@ -1,5 +1,6 @@
 // The searches, and what they tell.
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
@@ -91,30 +92,47 @@ const char* replay_request(const options& o) {
   return text != nullptr && detail::name_in_trail(text) == o.name ? text : nullptr;
 }
 
-void search_executions(engine& e, const options& o, result& r, steady::time_point begun) {
-  e.randomly = o.method != search::exhaustive;
-  e.by_priority = o.method == search::pct;
+// Runs executions until one fails (false), a limit is reached (false) or, in depth-first order, all
+// within the engine's bound of preemptions have run.
+bool run_all(engine& e, const options& o, result& r, steady::time_point begun) {
   for (;;) {
     const bool passed = e.run();
     ++r.executions;
     r.steps += e.steps;
     if (!passed) {
       report_failure(e, r);
-      return;
+      return false;
     }
     if (e.randomly) {
       if (e.steps > e.switches_expected) e.switches_expected = static_cast<unsigned>(e.steps);
       e.follow = 0;
     } else if (!advance(e)) {
-      r.complete = true;
-      return;
+      return true;
     }
-    if (r.executions == o.executions) return;
+    if (r.executions == o.executions) return false;
     if (o.time_limit.count() != 0 && r.executions % 256 == 0 &&
         steady::now() - begun >= o.time_limit) {
-      return;
+      return false;
     }
   }
+}
+
+void search_executions(engine& e, const options& o, result& r, steady::time_point begun) {
+  e.randomly = o.method != search::exhaustive;
+  e.by_priority = o.method == search::pct;
+  if (e.randomly) {
+    run_all(e, o, r, begun);
+    return;
+  }
+  // First with few preemptions: that costs little beside the rest, and a failure that needs fewer
+  // of them is found sooner and understood sooner.
+  for (unsigned bound = 0;; bound = bound < 2 ? bound + 1 : o.preemptions) {
+    e.preemption_bound = std::min(bound, o.preemptions);
+    e.preemption_refused = false;
+    if (!run_all(e, o, r, begun)) return;
+    if (!e.preemption_refused || e.preemption_bound == o.preemptions) break;
+  }
+  r.complete = true;
 }
 
 std::string bound_text(unsigned n, const char* what) {
