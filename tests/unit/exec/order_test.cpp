@@ -133,9 +133,9 @@ TEST(order, stealing_runs_a_workers_own_tasks_newest_first) {
 
 // A worker that never runs out of tasks of its own must not shut the others out.
 TEST(order, stealing_lets_outside_tasks_in_between_endless_own_ones) {
+  std::atomic<bool> stop = false;
   thread_pool pool(of(scheduling::work_stealing, 1));
   const pool_watchdog dog(pool);
-  std::atomic<bool> stop = false;
   struct endless {
     thread_pool& pool;
     std::atomic<bool>& stop;
