@@ -115,6 +115,14 @@ one_line "standard output" "Bad file descriptor"
 "$HEDDLE" map true ::: 1 2>err >&- || fail "a closed standard output matters only when there is output"
 "$HEDDLE" map sh -c 'echo x >&2' ::: 1 >out 2>&-
 equal "$?" 255 "status when standard error is closed and needed"
+for words in '' 'nosuchcommand' 'map' 'map -j0 true' 'map --nosuchoption'; do
+  # shellcheck disable=SC2086
+  "$HEDDLE" $words 2>&-
+  equal "$?" 2 "status of a wrong command line ($words) without standard error"
+  # shellcheck disable=SC2086
+  "$HEDDLE" $words 2>/dev/full
+  equal "$?" 2 "status of a wrong command line ($words) with a full standard error"
+done
 
 # No descriptors, no processes: it waits for jobs that run, and gives up when there are none.
 (

@@ -54,8 +54,10 @@ int main(int argc, char** argv) {
   if (command.empty()) {
     std::fputs("heddle: no command given; try: heddle --help\n", stderr);
   } else {
-    fmt::print(stderr, "heddle: unknown {} {}; try: heddle --help\n",
-               command.front() == '-' ? "option" : "command", command);
+    std::fputs(fmt::format("heddle: unknown {} {}; try: heddle --help\n",
+                           command.front() == '-' ? "option" : "command", command)
+                   .c_str(),
+               stderr);
   }
   return heddle::tool::exit_usage;
 }

@@ -35,7 +35,10 @@ int print_help() {
   throw run_error(fmt::format("cannot write to standard output: {}", std::strerror(errno)));
 }
 
-void complain(const char* what) { fmt::print(stderr, "heddle map: {}\n", what); }
+// Without a standard error to say it on, the exit status has to do.
+void complain(const char* what) {
+  std::fputs(fmt::format("heddle map: {}\n", what).c_str(), stderr);
+}
 
 }  // namespace
 
