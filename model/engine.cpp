@@ -469,18 +469,30 @@ void destroy(handle& h, object_kind kind, const void* address) noexcept {
   if (o.dead || o.address != address) {
     e.fail(std::string("destruction of a ") + kind_name(kind) + " that is already gone");
   }
-  const view& now = e.threads[e.self].now;
-  if (!covers_all(now.happened, o.accessed)) {
-    e.fail("destruction of " + e.name_of(o) + " that does not happen after its last use, by T" +
-           std::to_string(o.last_thread) + at_text(o.last_access));
+  e.end_object(o);
+}
+
+void engine::end_object(object_record& o) {
+  if (!covers_all(threads[self].now.happened, o.accessed)) {
+    fail("destruction of " + name_of(o) + " that does not happen after its last use, by T" +
+         std::to_string(o.last_thread) + at_text(o.last_access));
   }
-  if (kind == object_kind::mutex || kind == object_kind::shared_mutex) {
-    if (o.owner >= 0 || any(o.readers != 0)) {
-      e.fail("destruction of " + e.name_of(o) + " that is locked");
+  if (o.owner >= 0 && o.kind != object_kind::parker) {
+    fail("destruction of " + name_of(o) + " that is locked");
+  }
+  if (any(o.readers != 0)) fail("destruction of " + name_of(o) + " that is locked");
+  if (logging) log("destroys " + name_of(o));
+  o.dead = true;
+}
+
+void engine::destroy_all_within(const void* memory, std::size_t bytes) {
+  const auto from = reinterpret_cast<std::uintptr_t>(memory);
+  for (std::size_t i = 0; i < objects.size(); ++i) {
+    object_record& o = objects[i];
+    if (!o.dead && o.made_here && reinterpret_cast<std::uintptr_t>(o.address) - from < bytes) {
+      end_object(o);
     }
   }
-  if (e.logging) e.log("destroys " + e.name_of(o));
-  o.dead = true;
 }
 
 // What is wrong at the end.

@@ -71,8 +71,6 @@ struct thread_record {
   waits waiting = waits::nothing;
   bool timed_out = false;
   bool notified = false;
-  bool detached = false;
-  bool joined = false;
   std::uint32_t waits_for_step_of = 0;  // after a yield
   std::uint32_t waited_object = 0;      // or thread
   std::int64_t deadline = no_deadline;
@@ -188,6 +186,9 @@ class engine {
                         where w);
   object_record& make_object(handle& h, object_kind kind, const void* address);
   store_record& make_store();
+  void end_object(object_record& o);
+  // Freed memory takes its objects with it: atomics are seldom destroyed by hand.
+  void destroy_all_within(const void* memory, std::size_t bytes);
   void touch(object_record& o, where w) noexcept {
     o.accessed[self] = threads[self].now.happened[self];
     o.last_access = w;

@@ -81,6 +81,7 @@ void deallocate(void* memory, std::size_t bytes, std::size_t alignment) noexcept
                   std::to_string(bytes) + " bytes");
   }
   header->freed = true;
+  current->destroy_all_within(memory, bytes);
   free_at_end(whole);
 }
 

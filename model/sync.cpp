@@ -74,11 +74,27 @@ void take_lock(engine& e, object_record& o) {
   e.threads[e.self].now.join(o.handed_on);
 }
 
-void give_lock(engine& e, object_record& o) noexcept {
-  o.owner = -1;
+// What the last unlock's thread had done is in `handed_on`; when and where it was, as for a write.
+void hand_on(engine& e, object_record& o) noexcept {
   o.handed_on.join(e.threads[e.self].now);
+  o.written = e.threads[e.self].now.happened[e.self];
+  o.written_in = static_cast<std::uint8_t>(e.self);
   e.end_operation();
   e.wake_waiting(waits::lock, index_of(e, o));
+}
+
+void give_lock(engine& e, object_record& o) noexcept {
+  o.owner = -1;
+  hand_on(e, o);
+}
+
+// A try_lock of a free lock may fail for nothing, or since it still seems held to this thread: the
+// unlock does not happen before. The latter also stands for a try_lock inside of a section that
+// others have no chance to interrupt, since nothing in it nor its unlock is a choice point.
+bool fails_though_free(engine& e, const object_record& o) {
+  const bool unlock_known = e.threads[e.self].now.happened[o.written_in] >= o.written;
+  const bool stale = !unlock_known && e.left.stale_reads != 0;
+  return e.happens(choice_kind::failure, stale ? e.left.stale_reads : e.left.spurious_failures);
 }
 
 void check_owner(engine& e, const object_record& o, where w) {
@@ -102,8 +118,7 @@ void lock(handle& h, object_kind kind, const void* address, where w) noexcept {
 
 bool try_lock(handle& h, object_kind kind, const void* address, where w) noexcept {
   operation x(h, kind, address, w);
-  if (x->owner >= 0 || has_readers(*x) ||
-      x.run().happens(choice_kind::failure, x.run().left.spurious_failures)) {
+  if (x->owner >= 0 || has_readers(*x) || fails_though_free(x.run(), *x)) {
     x.log("try_lock fails");
     return false;
   }
@@ -140,7 +155,7 @@ void lock_shared(handle& h, const void* address, where w) noexcept {
 bool try_lock_shared(handle& h, const void* address, where w) noexcept {
   operation x(h, object_kind::shared_mutex, address, w);
   engine& e = x.run();
-  if (x->owner >= 0 || e.happens(choice_kind::failure, e.left.spurious_failures)) {
+  if (x->owner >= 0 || fails_though_free(e, *x)) {
     x.log("try_lock_shared fails");
     return false;
   }
@@ -160,9 +175,7 @@ void unlock_shared(handle& h, const void* address, where w) noexcept {
   e.touch(o, w);
   if (e.logging) e.log(e.name_of(o) + " unlock_shared");
   o.readers[e.self] = 0;
-  o.handed_on.join(e.threads[e.self].now);
-  e.end_operation();
-  e.wake_waiting(waits::lock, index_of(e, o));
+  hand_on(e, o);
 }
 
 // Timed waits. That one ends without its event is decided when it begins: from then on the thread
@@ -235,6 +248,12 @@ bool wait(handle& h, const void* address, handle& mutex, const void* mutex_addre
     in_time = t.notified;
   }
   take_lock(e, m);
+  // The deadline may pass between the notification and here, and then it is as if none had come.
+  if (in_time && deadline != no_deadline &&
+      (deadline <= e.time || e.happens(choice_kind::timeout, e.left.timeouts))) {
+    e.pass_time(deadline);
+    in_time = false;
+  }
   x.log(in_time ? "wait ends" : "wait times out");
   return in_time;
 }

@@ -281,6 +281,27 @@ TEST(checker_lifetime, memory_of_the_seam) {
   expect_pass([] { prim::deallocate(prim::allocate(24, 64), 24, 64); });
 }
 
+TEST(checker_lifetime, memory_that_is_freed_takes_its_objects_with_it) {
+  const auto body = [](bool late_use) {
+    void* const memory = prim::allocate(sizeof(prim::atomic<int>), alignof(prim::atomic<int>));
+    auto* const made = new (memory) prim::atomic<int>(0);
+    made->store(1);
+    prim::deallocate(memory, sizeof(prim::atomic<int>), alignof(prim::atomic<int>));
+    if (late_use) made->load();
+  };
+  expect_failure([&] { body(true); }, HasSubstr("after its destruction"));
+  expect_pass([&] { body(false); });
+}
+
+TEST(checker_lifetime, a_mutex_that_dies_while_it_is_held) {
+  expect_failure(
+      []() HEDDLE_NO_THREAD_SAFETY_ANALYSIS {
+        prim::mutex m;
+        m.lock();
+      },
+      HasSubstr("that is locked"));
+}
+
 TEST(checker_lifetime, a_leaked_object) {
   const auto leaks = [] { new prim::atomic<int>(1); };
   expect_failure(leaks, AllOf(HasSubstr("leak"), HasSubstr("atomic")));

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <heddle/model.hpp>
+#include <heddle/model/exactly_once.hpp>
 #include <heddle/model/linearizable.hpp>
 #include <heddle/prim/allocation.hpp>
 #include <heddle/prim/atomic.hpp>
@@ -598,6 +599,21 @@ TEST(checker_oracle, linearizability) {
   const auto r = model::explore({}, pushes_and_pops<true>);
   EXPECT_TRUE(r.failed);
   EXPECT_THAT(r.message, HasSubstr("no order explains"));
+}
+
+TEST(checker_oracle, exactly_once) {
+  const auto with = [](auto body) {
+    return model::explore({}, [&] {
+      model::exactly_once things(2);
+      body(things);
+      things.check_all();
+    });
+  };
+  expect_pass(with([](auto& things) { things.take(1), things.take(0); }));
+  EXPECT_THAT(with([](auto& things) { things.take(1), things.take(1); }).message,
+              HasSubstr("1 is taken twice"));
+  EXPECT_THAT(with([](auto& things) { things.take(1); }).message, HasSubstr("0 is lost"));
+  EXPECT_THAT(with([](auto& things) { things.take(2); }).message, HasSubstr("there is no 2"));
 }
 
 TEST(checker_oracle, happens_before_between_moments) {
