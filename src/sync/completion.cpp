@@ -17,36 +17,34 @@ waiter* reversed(waiter* list) noexcept {
 
 }  // namespace
 
-bool completion::attach(waiter& w) noexcept {
-  prim::patience spin;  // the lock bit is held for the length of a list walk
-  std::uintptr_t word = word_.load(prim::acquire);
+// The word, as soon as nobody walks the list.
+std::uintptr_t completion::settled(prim::memory_order order) const noexcept {
+  prim::patience spin;
   for (;;) {
+    const std::uintptr_t word = word_.load(order);
+    if ((word & lock_bit) == 0) return word;
+    spin.wait();
+  }
+}
+
+bool completion::attach(waiter& w) noexcept {
+  for (;;) {
+    std::uintptr_t word = settled(prim::acquire);
     if (word == done_word) return false;
-    if ((word & lock_bit) != 0) {
-      spin.wait();
-      word = word_.load(prim::acquire);
-      continue;
-    }
     w.next.set(head(word));
     if (word_.compare_exchange_weak(word, reinterpret_cast<std::uintptr_t>(&w), prim::release,
-                                    prim::acquire)) {
+                                    prim::relaxed)) {
       return true;
     }
   }
 }
 
 bool completion::detach(waiter& w) noexcept {
-  prim::patience spin;  // the lock bit is held for the length of a list walk
-  std::uintptr_t word = word_.load(prim::acquire);
-  for (;;) {
+  std::uintptr_t word = 0;
+  do {
+    word = settled(prim::acquire);
     if (word == done_word) return false;
-    if ((word & lock_bit) != 0) {
-      spin.wait();
-      word = word_.load(prim::acquire);
-      continue;
-    }
-    if (word_.compare_exchange_weak(word, word | lock_bit, prim::acquire, prim::acquire)) break;
-  }
+  } while (!word_.compare_exchange_weak(word, word | lock_bit, prim::acquire, prim::relaxed));
   waiter* first = head(word);
   if (first == &w) {
     first = w.next.get();
@@ -60,16 +58,10 @@ bool completion::detach(waiter& w) noexcept {
 }
 
 void completion::complete() noexcept {
-  prim::patience spin;  // the lock bit is held for the length of a list walk
-  std::uintptr_t word = word_.load(prim::relaxed);
-  for (;;) {
-    if ((word & lock_bit) != 0) {
-      spin.wait();
-      word = word_.load(prim::relaxed);
-      continue;
-    }
-    if (word_.compare_exchange_weak(word, done_word, prim::acq_rel, prim::relaxed)) break;
-  }
+  std::uintptr_t word = 0;
+  do {
+    word = settled(prim::relaxed);
+  } while (!word_.compare_exchange_weak(word, done_word, prim::acq_rel, prim::relaxed));
   for (waiter* w = reversed(head(word)); w != nullptr;) {
     waiter* const rest = w->next.get();  // waking may end the node
     w->wake(w);

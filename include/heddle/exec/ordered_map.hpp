@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <deque>
+#include <exception>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -35,15 +36,25 @@ class ordered_map {
   ~ordered_map() { stop(); }
 
   // The next result, or nothing after the last. Blocks; on a worker it may run the task itself.
-  // Throws the task's exception, and the next call goes on behind it; would_starve, and what the
-  // range and submit throw, and the next call tries again.
+  // Throws the task's exception, and the next call goes on behind it; would_starve, and the next
+  // call tries again; when the results of what was submitted are all given out, what the range and
+  // submit throw.
   std::optional<value_type> next() {
     if (!begun_) {
       position_.emplace(std::ranges::begin(view_));
       begun_ = true;
     }
-    fill();
-    if (tasks_.empty()) return std::nullopt;
+    if (failed_ == nullptr) {
+      try {
+        fill();
+      } catch (...) {
+        failed_ = std::current_exception();
+      }
+    }
+    if (tasks_.empty()) {
+      if (failed_ != nullptr) std::rethrow_exception(std::exchange(failed_, nullptr));
+      return std::nullopt;
+    }
     const drop_when_read drop{tasks_};
     return tasks_.front().get();
   }
@@ -107,7 +118,12 @@ class ordered_map {
   };
 
   void fill() {
-    while (tasks_.size() < most_ && *position_ != std::ranges::end(view_)) {
+    while (tasks_.size() < most_) {
+      if (submitted_) {
+        ++*position_;
+        submitted_ = false;
+      }
+      if (*position_ == std::ranges::end(view_)) return;
       tasks_.emplace_back();
       try {
         tasks_.back() = pool_.submit([this, e = carried(**position_)]() mutable -> value_type {
@@ -122,7 +138,7 @@ class ordered_map {
         tasks_.pop_back();
         throw;
       }
-      ++*position_;
+      submitted_ = true;
     }
   }
 
@@ -136,6 +152,8 @@ class ordered_map {
   View view_;
   const std::size_t most_;
   bool begun_ = false;
+  bool submitted_ = false;     // the element at position_
+  std::exception_ptr failed_;  // of filling; thrown behind the results of what was submitted
   std::optional<std::ranges::iterator_t<View>> position_;
   std::deque<future<value_type>> tasks_;
   std::optional<value_type> current_;

@@ -110,7 +110,8 @@ class thread_pool {
 
   // Finishes everything that was accepted, tasks that these tasks submit included, and joins the
   // threads. Blocks without a limit; tells options.on_stuck when that takes long. Called by one of
-  // its own tasks it leaves that task out, and the threads go when it is done.
+  // its own tasks it leaves that task out, and the threads go when it is done. No other call may be
+  // under way, the submit that brought the destroying task included.
   ~thread_pool() = default;
   thread_pool(const thread_pool&) = delete;
   thread_pool& operator=(const thread_pool&) = delete;

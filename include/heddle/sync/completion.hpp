@@ -48,6 +48,8 @@ class HEDDLE_API completion {
     return reinterpret_cast<waiter*>(word & ~lock_bit);
   }
 
+  std::uintptr_t settled(prim::memory_order order) const noexcept;
+
   prim::atomic<std::uintptr_t> word_{0};
 };
 

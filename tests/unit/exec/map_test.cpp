@@ -294,12 +294,23 @@ TEST_P(map, of_a_pool_shut_down_meanwhile_says_so) {
   auto results = pool.map([](int i) { return i; }, numbers(10), 3);
   EXPECT_EQ(results.next(), 0);
   pool.shutdown();
-  EXPECT_THROW(
-      {
-        while (results.next()) {
-        }
-      },
-      heddle::rejected);
+  EXPECT_EQ(results.next(), 1);  // what was submitted before comes first
+  EXPECT_EQ(results.next(), 2);
+  EXPECT_THROW(static_cast<void>(results.next()), heddle::rejected);
+}
+
+TEST_P(map, of_a_range_that_throws_gives_what_came_before_and_goes_on_behind) {
+  thread_pool pool(options());
+  const std::vector<int> input = numbers(6);
+  auto range = input | std::views::transform([thrown = false](int i) mutable {
+                 if (i == 3 && !std::exchange(thrown, true)) throw std::out_of_range("three");
+                 return i;
+               });
+  auto results = pool.map([](int i) { return i; }, std::move(range), 2);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(results.next(), i);
+  EXPECT_THROW(static_cast<void>(results.next()), std::out_of_range);
+  for (int i = 3; i < 6; ++i) EXPECT_EQ(results.next(), i);
+  EXPECT_EQ(results.next(), std::nullopt);
 }
 
 INSTANTIATE_TEST_SUITE_P(pools, map, testing::ValuesIn(heddle_test::pool_shapes()),
