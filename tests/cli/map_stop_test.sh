@@ -41,7 +41,7 @@ run_and_signal() {
   local kind=$1
   shift
   rm -f log
-  env --default-signal=INT "$HEDDLE" map -j2 --joblog log ./job ::: $kind $kind third >out 2>err &
+  env --default-signal=INT,QUIT "$HEDDLE" map -j2 --joblog log ./job ::: $kind $kind third >out 2>err &
   local pid=$! first=1
   both_run() { [ -e pids ] && [ "$(wc -l <pids)" -eq 4 ]; }
   wait_until both_run
@@ -55,7 +55,7 @@ run_and_signal() {
   wait $pid || status=$?
 }
 
-for signal in INT TERM HUP; do
+for signal in INT TERM HUP USR1 ALRM XCPU; do
   run_and_signal plain $signal
   equal "$status" $((128 + $(kill -l $signal))) "status after SIG$signal"
   nobody_left "SIG$signal"
@@ -69,6 +69,12 @@ nobody_left "two SIGINT"
 run_and_signal stubborn TERM INT
 equal "$status" 143 "status after SIGTERM and SIGINT"
 nobody_left "SIGTERM and SIGINT"
+
+# Ctrl-\ does not wait for anybody.
+ulimit -c 0
+run_and_signal stubborn QUIT
+equal "$status" 131 "status after SIGQUIT"
+nobody_left "SIGQUIT"
 
 # A job may end properly when it is told to stop, and its output is printed.
 "$HEDDLE" map sh -c 'trap "echo saved; exit 0" TERM; : >ready; while :; do sleep 0.05; done' ::: 1 >out 2>err &
@@ -136,4 +142,29 @@ END
   python3 ctrl_c.py >got
   equal "$(cat got)" 2 "Ctrl-C on a terminal ends heddle by SIGINT"
   nobody_left "Ctrl-C"
+fi
+
+# Ctrl-Z where no shell could continue us is ignored, as it is for other programs.
+if command -v python3 >/dev/null; then
+  cat >ctrl_z.py <<'END'
+import os, pty, time
+pid, terminal = pty.fork()
+if pid == 0:
+    job = ": >going; until [ -e go_on ]; do sleep 0.05; done"
+    os.execv(os.environ["HEDDLE"], ["heddle", "map", "sh", "-c", job, ":::", "1"])
+while not os.path.exists("going"): time.sleep(0.05)
+os.write(terminal, b"\x1a")
+time.sleep(0.5)
+open("go_on", "w")
+for _ in range(600):
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    if ended: break
+    time.sleep(0.05)
+else:
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+print("ended" if ended else "stopped forever")
+END
+  python3 ctrl_z.py >got
+  equal "$(cat got)" ended "Ctrl-Z without a shell"
 fi

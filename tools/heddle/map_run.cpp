@@ -593,7 +593,8 @@ void map_run::on_signal(int number) noexcept {
   ++signals_seen_;
   if (signal_ == 0) signal_ = number;
   if (signals_seen_ > 2) die_of(number);
-  const bool again = phase_ >= phase::stopping;
+  // Ctrl-\ is for those who will not wait.
+  const bool again = phase_ >= phase::stopping || number == SIGQUIT;
   if (running_ != 0 && !again) {
     say(fmt::format("{}: {} told to stop; once more to kill",
                     number == SIGINT ? "interrupted" : ::strsignal(number),
@@ -611,7 +612,7 @@ void map_run::on_signal(int number) noexcept {
 void map_run::pause_with_terminal() noexcept {
   if (bar_) bar_->hide();
   for (const auto& slot : slots_) slot->suspend();
-  ::raise(SIGSTOP);
+  stop_with_terminal();
   for (const auto& slot : slots_) slot->proceed();
 }
 

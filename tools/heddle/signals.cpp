@@ -8,12 +8,28 @@
 #include <system_error>
 
 namespace heddle::tool {
+namespace {
+
+constexpr int handled[] = {SIGINT,    SIGTERM, SIGHUP,  SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM,
+                           SIGVTALRM, SIGPROF, SIGXCPU, SIGIO,   SIGPWR,  SIGTSTP, SIGWINCH};
+
+// Lets the signal have its default action, now.
+void surrender_to(int number) noexcept {
+  ::signal(number, SIG_DFL);
+  ::raise(number);
+  sigset_t only;
+  ::sigemptyset(&only);
+  ::sigaddset(&only, number);
+  ::sigprocmask(SIG_UNBLOCK, &only, nullptr);
+}
+
+}  // namespace
 
 signal_source::signal_source(process::event_loop& loop, signal_listener& listener)
     : loop_(loop), listener_(listener) {
   sigset_t wanted;
   ::sigemptyset(&wanted);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGWINCH}) {
+  for (const int number : handled) {
     struct sigaction current{};
     ::sigaction(number, nullptr, &current);
     if (current.sa_handler != SIG_IGN) ::sigaddset(&wanted, number);
@@ -40,13 +56,16 @@ void signal_source::on_ready(std::uint32_t) noexcept {
   }
 }
 
-void die_of(int number) noexcept {
-  ::signal(number, SIG_DFL);
+void stop_with_terminal() noexcept {
+  surrender_to(SIGTSTP);
   sigset_t only;
   ::sigemptyset(&only);
-  ::sigaddset(&only, number);
-  ::sigprocmask(SIG_UNBLOCK, &only, nullptr);
-  ::raise(number);
+  ::sigaddset(&only, SIGTSTP);
+  ::sigprocmask(SIG_BLOCK, &only, nullptr);
+}
+
+void die_of(int number) noexcept {
+  surrender_to(number);
   ::_exit(128 + number);
 }
 

@@ -16,7 +16,8 @@ class signal_listener {
   ~signal_listener() = default;
 };
 
-// Turns SIGINT, SIGTERM, SIGHUP, SIGTSTP and SIGWINCH into events of the loop, as long as it lives.
+// Turns SIGTSTP, SIGWINCH and the signals that would end us, as long as it lives, into events of
+// the loop. Not those that tell of a bug of ours, or that a handler cannot have.
 // Signals that the parent made us ignore (as nohup does) stay ignored. SIGPIPE and SIGXFSZ are
 // ignored from then on, so that a reader who leaves and a size limit are errors of write(2).
 class signal_source final : public process::io_handler {
@@ -35,6 +36,9 @@ class signal_source final : public process::io_handler {
   sigset_t before_{};
   process::unique_descriptor descriptor_;
 };
+
+// Stops this process as Ctrl-Z does: not at all where nobody could continue it. Returns afterwards.
+void stop_with_terminal() noexcept;
 
 // Ends this process by the signal, as if it had never been handled, so that our parent sees why.
 [[noreturn]] void die_of(int number) noexcept;
