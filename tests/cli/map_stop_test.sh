@@ -168,3 +168,16 @@ END
   python3 ctrl_z.py >got
   equal "$(cat got)" ended "Ctrl-Z without a shell"
 fi
+
+# Signals are heard though there is so much to do that it takes forever.
+numbers=$(seq 2000)
+# shellcheck disable=SC2086
+"$HEDDLE" map --dry-run true ::: $numbers ::: $numbers ::: $numbers >/dev/null 2>err &
+pid=$!
+catches_term() { [ $((0x$(sed -n 's/^SigBlk:\t//p' /proc/$pid/status) >> 14 & 1)) = 1 ]; }
+wait_until catches_term
+kill -TERM $pid
+wait_until not_alive $pid
+status=0
+wait $pid || status=$?
+equal "$status" 143 "status of an endless dry run after SIGTERM"

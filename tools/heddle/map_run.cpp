@@ -25,6 +25,9 @@ constexpr std::size_t read_size = std::size_t{64} << 10;
 constexpr std::size_t most_waiting_retries = 1024;
 constexpr unsigned most_refusals = 5;
 constexpr std::chrono::milliseconds tick_interval{100};
+// Starting many jobs, printing many commands and skipping many inputs take turns with other events,
+// so that signals are heard and outputs are read meanwhile.
+constexpr std::chrono::milliseconds longest_turn{20};
 
 constexpr int exit_cannot_execute = 126;
 constexpr int exit_not_found = 127;
@@ -137,11 +140,13 @@ int map_run::exit_status() const noexcept {
 }
 
 void map_run::start_jobs() noexcept {
+  turn_ends_ = clock::now() + longest_turn;
   try {
     while (may_start()) {
       job_slot& slot = idle_slot();
       if (!take_job(slot)) break;
       launch(slot);
+      if (!wait_for_room_ && turn_is_over()) break;
     }
     find_passing();
   } catch (const std::exception& e) {
@@ -157,6 +162,13 @@ bool map_run::may_start() {
     wake_at(next_start_);
     return false;
   }
+  return true;
+}
+
+bool map_run::turn_is_over() {
+  const auto now = clock::now();
+  if (now < turn_ends_) return false;
+  wake_at(now);
   return true;
 }
 
@@ -217,6 +229,7 @@ bool map_run::take_input(job_slot& slot) {
     if (!done_before_.done.contains(slot.job.input.sequence)) break;
     ++statistics_.skipped;
     if (ordered_) order_.finish(slot.job.input.sequence, slot.kept);
+    if (turn_is_over()) return false;
   }
   slot.job.attempt = 1;
   return true;

@@ -79,6 +79,7 @@ class map_run final : private slot_owner,
   // Starting.
   void start_jobs() noexcept;
   bool may_start();
+  bool turn_is_over();
   job_slot& idle_slot();
   bool take_job(job_slot& slot);
   bool take_retry(job_slot& slot);
@@ -156,6 +157,7 @@ class map_run final : private slot_owner,
   bool wait_for_room_ = false;  // nothing starts before a job ends or the wake timer fires
   clock::time_point wake_time_{};
   clock::time_point next_start_{};
+  clock::time_point turn_ends_{};
   job_slot* passing_ = nullptr;  // the job whose output goes straight on
   std::string tagged_;
 
