@@ -3,6 +3,7 @@
 // allocates or locks, and no instrumentation, whose records would be left behind in the parent.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -96,6 +97,16 @@ HEDDLE_BARE void close_other_descriptors(launch_plan& plan) noexcept {
   close_listed_descriptors(plan);
 }
 
+// Touches the limits of the child alone, though memory is shared. What is open stays open.
+HEDDLE_BARE void limit_descriptors(launch_plan& plan) noexcept {
+  std::uint64_t limit[2];  // the kernel's rlimit64: soft, hard
+  if (::syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, limit) < 0)
+    fail(plan, launch_step::limit);
+  limit[0] = plan.descriptor_limit < limit[1] ? plan.descriptor_limit : limit[1];
+  if (::syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, limit, nullptr) < 0)
+    fail(plan, launch_step::limit);
+}
+
 // Default action for every signal. Exec does that for handlers, but not for ignored signals; and a
 // handler must be gone before the mask is opened, or it would run here, in the parent's memory.
 HEDDLE_BARE void reset_signals() noexcept {
@@ -155,6 +166,7 @@ HEDDLE_BARE int run_launch_plan(void* argument) noexcept {
   }
   place_standard_descriptors(plan);
   close_other_descriptors(plan);
+  if (plan.limits_descriptors) limit_descriptors(plan);
   reset_signals();
   execute_first(plan);
 }

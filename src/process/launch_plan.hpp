@@ -2,13 +2,14 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include <heddle/prim/config.hpp>
 
 namespace heddle::inline HEDDLE_ABI::process {
 
 // Where a start can fail.
-enum class launch_step { none, group, descriptors, directory, exec };
+enum class launch_step { none, group, descriptors, directory, limit, exec };
 
 // Lives in the parent's memory, which the child shares while the parent's thread waits. Pointers
 // and numbers only: the child may call nothing that allocates or locks.
@@ -23,6 +24,8 @@ struct launch_plan {
   const char* directory = nullptr;  // nullptr = the parent's
   int standard[3] = {-1, -1, -1};   // -1 = as it is in the parent
   bool own_group = true;
+  bool limits_descriptors = false;
+  std::uint64_t descriptor_limit = 0;  // the soft one
 
   // Written by the child.
   launch_step failed = launch_step::none;

@@ -112,6 +112,8 @@ std::string describe(launch_step step, const command& what) {
       return "cannot run " + program + ": passing descriptors";
     case launch_step::directory:
       return "cannot run " + program + ": chdir to '" + what.directory + "'";
+    case launch_step::limit:
+      return "cannot run " + program + ": limiting descriptors";
     case launch_step::exec:
       return "cannot execute " + program;
     case launch_step::none:
@@ -196,6 +198,8 @@ launched launcher::start(const command& what) {
   plan.standard[1] = what.standard_output;
   plan.standard[2] = what.standard_error;
   plan.own_group = what.own_group;
+  plan.limits_descriptors = what.descriptor_limit.has_value();
+  plan.descriptor_limit = what.descriptor_limit.value_or(0);
 
   int pidfd = -1;
   launched result;

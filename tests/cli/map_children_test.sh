@@ -15,6 +15,13 @@ equal "$(tr '\n' ' ' <out)" "0 1 2 0 1 2 0 1 2 0 1 2 " "inherited descriptors"
 (trap '' USR1 PIPE; "$HEDDLE" map --shell 'grep -E "^Sig(Blk|Ign)" /proc/self/status; :' ::: x) >out
 equal "$(awk '{print $2}' out | sort -u)" 0000000000000000 "signals blocked or ignored"
 
+# The limit on descriptors is the one we were given, though many jobs need a higher one.
+(
+  ulimit -Sn 64
+  map 0 -j40 sh -c 'ulimit -Sn' ::: 1
+) || exit 1
+equal "$(cat out)" 64 "limit on descriptors"
+
 # A process group of its own for every job.
 map 0 -k -j3 sh -c 'test $(ps -o pgid= -p $$) -eq $$ && echo own' ::: 1 2 3
 equal "$(sort -u out)" own "process group"

@@ -175,19 +175,21 @@ bool map_run::turn_is_over() {
 unsigned map_run::slot_limit() { return std::max(1u, policy_->slots(statistics_)); }
 
 // Many slots need more descriptors than usual limits give: two pipes, a pidfd, two result files.
-void map_run::allow_descriptors(unsigned slots) const noexcept {
+// Jobs get the limit that we were given.
+void map_run::allow_descriptors(unsigned slots) noexcept {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   const rlim_t wanted = 64 + rlim_t{slots} * (options_.results.empty() ? 3 : 5);
   if (wanted <= limit.rlim_cur) return;
-  limit.rlim_cur = std::min(wanted, limit.rlim_max);
-  ::setrlimit(RLIMIT_NOFILE, &limit);
+  const rlim_t given = std::exchange(limit.rlim_cur, std::min(wanted, limit.rlim_max));
+  if (::setrlimit(RLIMIT_NOFILE, &limit) == 0) jobs_descriptor_limit_ = given;
 }
 
 job_slot& map_run::idle_slot() {
   if (idle_.empty()) {
     slot_owner& self = *this;
     slots_.push_back(std::make_unique<job_slot>(loop_, store_, buffer_, self));
+    slots_.back()->command.descriptor_limit = jobs_descriptor_limit_;
     idle_.push_back(slots_.back().get());
   }
   return *idle_.back();

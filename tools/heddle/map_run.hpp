@@ -90,7 +90,7 @@ class map_run final : private slot_owner,
   void fail_unstarted(job_slot& slot, int exit_value, std::string_view why);
   void wake_at(clock::time_point when);
   unsigned slot_limit();
-  void allow_descriptors(unsigned slots) const noexcept;
+  void allow_descriptors(unsigned slots) noexcept;
 
   // Ending.
   void on_job_end(job_slot& slot) noexcept override;
@@ -146,6 +146,7 @@ class map_run final : private slot_owner,
   process::timer tick_;
   std::optional<signal_source> signals_;
 
+  std::optional<std::uint64_t> jobs_descriptor_limit_;  // where ours is not theirs
   std::vector<char> buffer_;
   std::vector<std::unique_ptr<job_slot>> slots_;
   std::vector<job_slot*> idle_;

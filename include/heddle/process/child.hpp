@@ -4,6 +4,8 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +28,9 @@ struct command {
   int standard_output = -1;                // -1 = the parent's
   int standard_error = -1;                 // -1 = the parent's
   bool own_group = true;
+  // The soft limit on open descriptors, at most the hard one; none = the parent's. For a parent
+  // that has raised its own: programs that use select() cannot have numbers above 1023.
+  std::optional<std::uint64_t> descriptor_limit{};
 };
 
 // How a child ended, and what it cost. Times of the child and of those descendants it waited for.

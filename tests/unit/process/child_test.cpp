@@ -3,8 +3,10 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -249,6 +251,21 @@ TEST(child, tells_why_a_program_cannot_run) {
   f = failure_of(what);
   EXPECT_EQ(f.error, EBADF);
   EXPECT_NE(f.text.find("descriptors"), std::string::npos) << f.text;
+}
+
+TEST(child, gets_a_limit_of_its_own_on_descriptors) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  command what = shell("ulimit -Sn; ulimit -Hn");
+  what.descriptor_limit = 17;
+  const std::string hard =
+      before.rlim_max == RLIM_INFINITY ? "unlimited" : std::to_string(before.rlim_max);
+  EXPECT_EQ(run(what).output, "17\n" + hard + "\n");
+  what.descriptor_limit = std::numeric_limits<std::uint64_t>::max();
+  EXPECT_EQ(run(what).output, hard + "\n" + hard + "\n") << "no more than the hard limit";
+  rlimit after{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &after), 0);
+  EXPECT_EQ(after.rlim_cur, before.rlim_cur) << "the parent's own";
 }
 
 TEST(child, says_when_descriptors_run_out) {
