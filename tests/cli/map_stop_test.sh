@@ -181,3 +181,18 @@ wait_until not_alive $pid
 status=0
 wait $pid || status=$?
 equal "$status" 143 "status of an endless dry run after SIGTERM"
+
+# As long as somebody holds a job's output open, its number is not given to anybody else, who would
+# get the signals that are meant for the job.
+rm -f daemon
+"$HEDDLE" map sh -c 'echo $$ >number; setsid sh -c "until [ -e enough ]; do sleep 0.05; done" & :' ::: 1 >out 2>err &
+pid=$!
+rm -f enough
+wait_until test -s number
+shell_has_ended() { not_alive "$(cat number)"; }
+wait_until shell_has_ended
+sleep 0.3
+[ -e "/proc/$(cat number)" ] || fail "the number of a job that goes on is free"
+touch enough
+wait $pid || fail "status $? of a job with a daemon"
+[ ! -e "/proc/$(cat number)" ] || fail "a job has become a zombie"

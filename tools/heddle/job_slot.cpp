@@ -44,6 +44,7 @@ void job_slot::start(bool ungrouped, std::chrono::nanoseconds time_limit) {
     command.standard_output = write_ends[0].get();
     command.standard_error = write_ends[1].get();
     child_ = process::child(loop_, command, *this);
+    if (!ungrouped) child_.hold();
   } catch (...) {
     for (pipe& p : pipes_) close(p);
     throw;
@@ -81,6 +82,7 @@ void job_slot::stop(bool escalate) noexcept {
     look_at_group();
   } else {
     timer_.arm(patience_ends_);
+    child_.release();
   }
 }
 
@@ -94,6 +96,8 @@ void job_slot::kill() noexcept {
   if (state_ == state::ended) {
     for (pipe& p : pipes_) drain_and_close(p);
     look_at_group();
+  } else {
+    child_.release();
   }
 }
 
@@ -120,9 +124,9 @@ void job_slot::look_at_group() noexcept {
   end_if_over();
 }
 
-// To the group. Once our child is reaped, its number still belongs to the group as long as that has
-// members, and it has while somebody holds the output open or is being waited for; the number of a
-// group that is gone is not given out again within the moments that matter here.
+// To the group. Our child is held, so that its number cannot be given to another group, until its
+// output is closed or it is told to stop. After that the group may be gone, but its number is not
+// given out again within the few seconds that remain.
 void job_slot::signal(int number) noexcept {
   if (state_ == state::running) {
     child_.signal_group(number);
@@ -151,8 +155,11 @@ void job_slot::on_exit(const process::exit_report& report) noexcept {
   }
 }
 
+// The last statement of whoever calls it: the next job may have been started afterwards.
 void job_slot::end_if_over() noexcept {
-  if (state_ != state::ended || pipes_[0].descriptor || pipes_[1].descriptor) return;
+  if (pipes_[0].descriptor || pipes_[1].descriptor) return;
+  if (state_ == state::running) return child_.release();  // calls on_exit() if it has ended
+  if (state_ != state::ended) return;
   if (stopping_ && !given_up_ && !group_is_gone()) return;
   timer_.disarm();
   state_ = state::idle;
