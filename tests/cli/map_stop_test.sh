@@ -196,3 +196,19 @@ sleep 0.3
 touch enough
 wait $pid || fail "status $? of a job with a daemon"
 [ ! -e "/proc/$(cat number)" ] || fail "a job has become a zombie"
+
+# What jobs leave behind is adopted from the first stopped job on, and buried when it has ended.
+cat >leave <<'END'
+#!/bin/bash
+children() { ps -o stat= --ppid $PPID | grep -c "$1"; }
+case $1 in
+too_long) exec sleep 1000 ;;
+wait) until [ "$(children '^[^Z]')" = 1 ]; do sleep 0.05; done ;;
+count) children Z || : ;;
+*) sleep 0.01 >/dev/null 2>&1 & ;;
+esac
+END
+chmod +x leave
+# shellcheck disable=SC2046
+map 1 -j1 --timeout 5 ./leave ::: too_long $(seq 30) wait count
+equal "$(cat out)" 0 "zombies after 30 jobs that left something behind"

@@ -4,13 +4,14 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
+
+#include "orphans.hpp"
 
 namespace heddle::tool {
 namespace {
@@ -72,7 +73,7 @@ void job_slot::open_pipes(std::array<process::unique_descriptor, streams>& write
 
 void job_slot::stop(bool escalate) noexcept {
   if (!running()) return;
-  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  adopt_orphans();
   stopping_ = true;
   signal(SIGTERM);
   // A stopped process cannot act on the signal.
@@ -88,7 +89,7 @@ void job_slot::stop(bool escalate) noexcept {
 
 void job_slot::kill() noexcept {
   if (!running()) return;
-  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  adopt_orphans();
   stopping_ = killed_ = true;
   child_.kill_group_at_exit();
   signal(SIGKILL);

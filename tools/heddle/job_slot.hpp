@@ -40,7 +40,7 @@ class slot_owner {
 // been closed by everyone it started, so that nothing they write is lost. A job that was told to
 // stop is over when its whole process group is gone; what is left of the group `grace` after the
 // process has ended is killed. From the first such job on, this process adopts what jobs leave
-// behind (PR_SET_CHILD_SUBREAPER), so that nothing remains of them, not even a zombie.
+// behind, so that nothing remains of them, not even a zombie; the owner has to bury_orphans().
 class job_slot final : public process::exit_handler {
  public:
   static constexpr std::chrono::seconds grace{2};
@@ -67,6 +67,8 @@ class job_slot final : public process::exit_handler {
   void start(bool ungrouped, std::chrono::nanoseconds time_limit);
 
   bool running() const noexcept { return state_ != state::idle; }
+  // Of the last process it started.
+  pid_t pid() const noexcept { return child_.pid(); }
   // SIGTERM for the process group. Without `escalate`, it may take as long as it likes.
   void stop(bool escalate) noexcept;
   // SIGKILL for the process group, and no more waiting for output that others hold open.

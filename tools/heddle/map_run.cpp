@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "failure.hpp"
+#include "orphans.hpp"
 #include "text.hpp"
 
 namespace heddle::tool {
@@ -350,6 +351,10 @@ void map_run::on_job_end(job_slot& slot) noexcept {
     give_up(e.what());
   }
   idle_.push_back(&slot);
+  bury_orphans([this](pid_t pid) {
+    return std::any_of(slots_.begin(), slots_.end(),
+                       [pid](const auto& s) { return s->running() && s->pid() == pid; });
+  });
   start_jobs();
 }
 
