@@ -249,7 +249,7 @@ bool wait(handle& h, const void* address, handle& mutex, const void* mutex_addre
   }
   take_lock(e, m);
   // The deadline may pass between the notification and here, and then it is as if none had come.
-  if (in_time && deadline != no_deadline &&
+  if (t.notified && deadline != no_deadline &&
       (deadline <= e.time || e.happens(choice_kind::timeout, e.left.timeouts))) {
     e.pass_time(deadline);
     in_time = false;
