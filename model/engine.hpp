@@ -51,7 +51,7 @@ struct object_record {
   bool made_here = false;  // in this execution, by a constructor
   bool token = false;
   epoch born = 0;
-  epoch written = 0;  // cell: the last write
+  epoch written = 0;  // cell: the last write; lock: the last unlock
   std::uint8_t born_in = 0;
   std::uint8_t written_in = 0;
   std::int8_t owner = -1;  // of a lock
