@@ -38,6 +38,14 @@ inline void* allocate_or_throw(std::size_t bytes, std::size_t alignment) {
   return memory;
 }
 
+inline void* allocate_or_null(std::size_t bytes, std::size_t alignment) noexcept {
+  try {
+    return allocate_or_throw(bytes, alignment);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
 inline void release(void* memory) noexcept {
   if (memory == nullptr) return;
   --live_allocations;
@@ -52,6 +60,12 @@ void* operator new(std::size_t bytes) {
 }
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
   return heddle_test::allocate_or_throw(bytes, static_cast<std::size_t>(alignment));
+}
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  return heddle_test::allocate_or_null(bytes, alignof(std::max_align_t));
+}
+void* operator new(std::size_t bytes, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return heddle_test::allocate_or_null(bytes, static_cast<std::size_t>(alignment));
 }
 void operator delete(void* memory) noexcept { heddle_test::release(memory); }
 void operator delete(void* memory, std::size_t) noexcept { heddle_test::release(memory); }
