@@ -452,7 +452,7 @@ void construct(handle& h, object_kind kind, const void* address, std::uint64_t v
   o.accessed[e.self] = now;
   if (kind == object_kind::atomic) {
     store_record& s = e.make_store();
-    s.seen = lanes{} + never_happened;
+    s.seen = lanes::all(never_happened);
     s.seen[e.self] = now;
     s.value = value;
     o.newest = &s;
@@ -473,14 +473,14 @@ void destroy(handle& h, object_kind kind, const void* address) noexcept {
 }
 
 void engine::end_object(object_record& o) {
-  if (!covers_all(threads[self].now.happened, o.accessed)) {
+  if (!threads[self].now.happened.covers_all(o.accessed)) {
     fail("destruction of " + name_of(o) + " that does not happen after its last use, by T" +
          std::to_string(o.last_thread) + at_text(o.last_access));
   }
   if (o.owner >= 0 && o.kind != object_kind::parker) {
     fail("destruction of " + name_of(o) + " that is locked");
   }
-  if (any(o.readers != 0)) fail("destruction of " + name_of(o) + " that is locked");
+  if (o.readers.any()) fail("destruction of " + name_of(o) + " that is locked");
   if (logging) log("destroys " + name_of(o));
   o.dead = true;
 }

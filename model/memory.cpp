@@ -74,19 +74,19 @@ class access {
   // Takes the next place in the total order of the seq_cst accesses.
   void become_sequential() noexcept {
     sequential_ = true;
-    detail::join(known_, engine_.fences);
+    known_.join(engine_.fences);
     ++engine_.sequential;
   }
 
   // The oldest store that coherence lets this access see, so that a newer one need not be seen. It
   // is the newest that happened, or that was seen by somebody, before.
   bool is_oldest(const store_record& s) const noexcept {
-    if (covers_any(known_, s.seen)) return true;
+    if (known_.covers_any(s.seen)) return true;
     return s.sequential != 0 && (sequential_ || s.sequential <= thread_->now.fenced);
   }
 
   bool is_oldest_for_sequential(const store_record& s) const noexcept {
-    return s.sequential != 0 || covers_any(known_, s.seen) || covers_any(engine_.fences, s.seen);
+    return s.sequential != 0 || known_.covers_any(s.seen) || engine_.fences.covers_any(s.seen);
   }
 
   // Which store to read; `may` leaves stores out.
@@ -147,7 +147,7 @@ class access {
   store_record& place_after(store_record& read) { return add_before(read.after); }
 
   void write(store_record& s, std::uint64_t value, bool release) noexcept {
-    s.seen = lanes{} + never_happened;
+    s.seen = lanes::all(never_happened);
     s.seen[engine_.self] = thread_->now.happened[engine_.self];
     s.value = value;
     if (sequential_) s.sequential = engine_.sequential;
@@ -311,7 +311,7 @@ void fence(std::memory_order order, where w) noexcept {
   thread_record& t = e.threads[e.self];
   if (acquires(order) && t.has_acquired) t.now.join(t.acquired);
   if (order == std::memory_order_seq_cst) {
-    detail::join(t.now.coherent, e.fences);
+    t.now.coherent.join(e.fences);
     e.fences = t.now.coherent;
     t.now.fenced = e.sequential;
   }
@@ -344,7 +344,7 @@ void write_cell(handle& h, const void* address, where w) noexcept {
   engine& e = *current;
   object_record& o = e.object(h, object_kind::cell, address, 0, w);
   const view& now = e.threads[e.self].now;
-  if (!covers_all(now.happened, o.accessed)) {
+  if (!now.happened.covers_all(o.accessed)) {
     e.fail_at("data race: this write of " + e.name_of(o) + " and the access by T" +
                   std::to_string(o.last_thread) + at_text(o.last_access),
               w);

@@ -25,7 +25,7 @@ using waits = thread_record::waits;
   std::abort();
 }
 
-bool has_readers(const object_record& o) noexcept { return any(o.readers != 0); }
+bool has_readers(const object_record& o) noexcept { return o.readers.any(); }
 
 // One operation on an object, before which others may run; unless the operation has to wait at once
 // (the predicate says so of the object), because then they run anyway.
