@@ -278,7 +278,6 @@ void engine::block(thread_record::waits reason, std::uint32_t object_index, std:
   enabled &= ~bit(self);
   if (yielders != 0) forgive_yielders();
   hand_over(false);
-  just_chosen_ = false;  // the end of the wait is part of an operation
   t.waiting = thread_record::waits::nothing;
   t.deadline = no_deadline;
 }
@@ -538,7 +537,7 @@ void engine::abandon() noexcept {
 }
 
 void engine::too_long() noexcept {
-  fail("livelock, or a limit too low: no end after " + std::to_string(limits.steps) +
+  fail("livelock, or a limit too low: no end after " + std::to_string(steps) +
        " operations (options::steps). A loop that spins must call heddle::prim::pause or yield");
 }
 

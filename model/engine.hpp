@@ -32,8 +32,8 @@ struct store_record {
   std::uint64_t value = 0;
   store_record* before = nullptr;
   store_record* after = nullptr;
-  std::uint32_t sequential =
-      0;  // number of the first seq_cst access that wrote or read it; 0: none
+  // Number of the first seq_cst access that wrote or read it; 0: none.
+  std::uint32_t sequential = 0;
   bool releases = false;
   bool modifies = false;  // by a read-modify-write: nothing goes between it and the one before
 };
@@ -43,7 +43,7 @@ struct object_record {
   view handed_on;    // what the next holder of a lock learns, the taker of a token
   lanes readers{};   // shared_mutex: not zero for those who hold it
   const void* address = nullptr;
-  store_record* newest = nullptr;
+  store_record* newest = nullptr;  // of an atomic; its `released` is what readers of a lock hand on
   where last_access{};
   where last_write{};  // of a cell
   object_kind kind = object_kind::atomic;
@@ -153,13 +153,11 @@ class engine {
   void step(where w) {
     begin_operation(w);
     if ((enabled & ~(1u << self)) != 0 && !just_chosen_) hand_over(true);
-    just_chosen_ = false;
     if (yielders != 0) forgive_yielders();
   }
   // The same for an operation that commutes with all that others could do before it.
   void step_alone(where w) {
     begin_operation(w);
-    just_chosen_ = false;
     if (yielders != 0) forgive_yielders();
   }
   // The running thread cannot go on until wake(). `object` is for reports.
@@ -198,8 +196,10 @@ class engine {
   void end_operation() noexcept {
     thread_record& t = threads[self];
     const auto next = static_cast<epoch>(t.now.happened[self] + 1);
+    if (next == never_happened) too_long();
     t.now.happened[self] = next;
     t.now.coherent[self] = next;
+    just_chosen_ = false;
   }
 
   [[noreturn]] void fail(std::string text) noexcept;

@@ -72,28 +72,36 @@ void take_lock(engine& e, object_record& o) {
   while (o.owner >= 0 || has_readers(o)) e.block(waits::lock, index_of(e, o));
   o.owner = static_cast<std::int8_t>(e.self);
   e.threads[e.self].now.join(o.handed_on);
+  if (o.newest != nullptr) e.threads[e.self].now.join(o.newest->released);
 }
 
-// What the last unlock's thread had done is in `handed_on`; when and where it was, as for a write.
-void hand_on(engine& e, object_record& o) noexcept {
-  o.handed_on.join(e.threads[e.self].now);
-  o.written = e.threads[e.self].now.happened[e.self];
+void give_lock(engine& e, object_record& o) noexcept {
+  const view& now = e.threads[e.self].now;
+  o.owner = -1;
+  o.handed_on.join(now);
+  o.written = now.happened[e.self];
   o.written_in = static_cast<std::uint8_t>(e.self);
   e.end_operation();
   e.wake_waiting(waits::lock, index_of(e, o));
 }
 
-void give_lock(engine& e, object_record& o) noexcept {
-  o.owner = -1;
-  hand_on(e, o);
+// Readers hand on to writers alone: nothing orders two readers.
+void give_shared_lock(engine& e, object_record& o) {
+  if (o.newest == nullptr) o.newest = &e.make_store();
+  o.readers[e.self] = 0;
+  o.newest->released.join(e.threads[e.self].now);
+  e.end_operation();
+  e.wake_waiting(waits::lock, index_of(e, o));
 }
 
 // A try_lock of a free lock may fail for nothing, or since it still seems held to this thread: the
 // unlock does not happen before. The latter also stands for a try_lock inside of a section that
 // others have no chance to interrupt, since nothing in it nor its unlock is a choice point.
-bool fails_though_free(engine& e, const object_record& o) {
-  const bool unlock_known = e.threads[e.self].now.happened[o.written_in] >= o.written;
-  const bool stale = !unlock_known && e.left.stale_reads != 0;
+bool fails_though_free(engine& e, const object_record& o, bool shared) {
+  const lanes& happened = e.threads[e.self].now.happened;
+  bool known = happened[o.written_in] >= o.written;
+  if (!shared && o.newest != nullptr) known &= happened.covers_all(o.newest->released.happened);
+  const bool stale = !known && e.left.stale_reads != 0;
   return e.happens(choice_kind::failure, stale ? e.left.stale_reads : e.left.spurious_failures);
 }
 
@@ -118,7 +126,7 @@ void lock(handle& h, object_kind kind, const void* address, where w) noexcept {
 
 bool try_lock(handle& h, object_kind kind, const void* address, where w) noexcept {
   operation x(h, kind, address, w);
-  if (x->owner >= 0 || has_readers(*x) || fails_though_free(x.run(), *x)) {
+  if (x->owner >= 0 || has_readers(*x) || fails_though_free(x.run(), *x, false)) {
     x.log("try_lock fails");
     return false;
   }
@@ -155,7 +163,7 @@ void lock_shared(handle& h, const void* address, where w) noexcept {
 bool try_lock_shared(handle& h, const void* address, where w) noexcept {
   operation x(h, object_kind::shared_mutex, address, w);
   engine& e = x.run();
-  if (x->owner >= 0 || fails_though_free(e, *x)) {
+  if (x->owner >= 0 || fails_though_free(e, *x, true)) {
     x.log("try_lock_shared fails");
     return false;
   }
@@ -174,8 +182,7 @@ void unlock_shared(handle& h, const void* address, where w) noexcept {
   e.threads[e.self].last = w;
   e.touch(o, w);
   if (e.logging) e.log(e.name_of(o) + " unlock_shared");
-  o.readers[e.self] = 0;
-  hand_on(e, o);
+  give_shared_lock(e, o);
 }
 
 // Timed waits. That one ends without its event is decided when it begins: from then on the thread

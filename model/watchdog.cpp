@@ -46,9 +46,12 @@ watchdog::~watchdog() {
 void watchdog::watch() {
   std::unique_lock lock(mutex_);
   auto seen = watched_.heartbeat.load(std::memory_order_relaxed);
-  while (!wake_.wait_for(lock, limit_, [this] { return over_; })) {
+  // In two halves, since the whole process may have stood still, in a debugger for example: then
+  // one half has passed at once, but not both.
+  for (unsigned halves = 0; !wake_.wait_for(lock, limit_ / 2, [this] { return over_; });) {
     const auto now = watched_.heartbeat.load(std::memory_order_relaxed);
-    if (now == seen) {
+    halves = now == seen ? halves + 1 : 0;
+    if (halves == 2) {
       // The other thread stands still, so its state can be read well enough for a last message.
       const unsigned self = watched_.self;
       const std::string text =
