@@ -1,0 +1,114 @@
+// Who sleeps and who is woken: docs/protocols/pool_sleep.md.
+
+#include <heddle/prim/atomic.hpp>
+
+#include <optional>
+
+#include "pools.hpp"
+
+namespace {
+
+using namespace core_model;
+using heddle::thread_pool;
+
+// Fails when notify or the look before sleeping loses its fence, and when a waker wakes nobody.
+TEST(PoolSleepModel, OneTaskIsRun) {
+  holds([] {
+    thread_pool pool(tiny(1));
+    auto f = pool.submit([] { return 1; });
+    model::check(f.get() == 1);
+  });
+}
+
+TEST(PoolSleepModel, TwoWorkersTwoTasks) {
+  holds(
+      [] {
+        thread_pool pool(tiny(2));
+        auto one = pool.submit([] { return 1; });
+        auto two = pool.submit([] { return 2; });
+        model::check(one.get() + two.get() == 3);
+      },
+      one_preemption());
+}
+
+// Two tasks that need both workers. Fails when a searcher that finds work does not wake the next
+// one though it was the last, and when the last one to fall asleep does not look once more.
+TEST(PoolSleepModel, TwoTasksRunAtTheSameTime) {
+  holds(
+      [] {
+        meeting m;
+        thread_pool pool(tiny(2));
+        pool.post([&] { m.first(); });
+        pool.post([&] { m.second(); });
+      },
+      in_two_parts{});
+}
+
+// Fails when a submission from inside wakes nobody.
+TEST(PoolSleepModel, AChildIsStolen) {
+  holds(
+      [] {
+        meeting m;
+        thread_pool pool(tiny(2));
+        pool.post([&] {
+          pool.post([&] { m.second(); });
+          m.first();
+        });
+      },
+      in_two_parts{});
+}
+
+// Fails when the inbox is not looked at once more by a worker that falls asleep.
+TEST(PoolSleepModel, PlacedTasksAreRunWhereTheyBelong) {
+  holds(
+      [] {
+        thread_pool pool(tiny(2));
+        auto one = pool.submit_to(0, [&] { return pool.worker_index(); });
+        auto two = pool.submit_to(1, [&] { return pool.worker_index(); });
+        model::check(one.get() == 0u && two.get() == 1u);
+      },
+      in_two_parts{});
+}
+
+// A task in front of a worker that sleeps, another submitted from outside at the same time.
+TEST(PoolSleepModel, TwoSubmitters) {
+  holds(
+      [] {
+        meeting m;
+        thread_pool pool(tiny(2));
+        prim::thread other([&] { pool.post([&] { m.first(); }); });
+        pool.post([&] { m.second(); });
+        other.join();
+      },
+      one_preemption());
+}
+
+// Fails when a chain of two wakes only one worker.
+TEST(PoolSleepModel, ABatchRunsAtTheSameTime) {
+  holds(
+      [] {
+        meeting m;
+        thread_pool pool(tiny(2));
+        std::vector<std::function<void()>> tasks{[&] { m.first(); }, [&] { m.second(); }};
+        pool.post_bulk(tasks);
+      },
+      one_preemption());
+}
+
+// Strict order: one queue, no deques.
+TEST(PoolSleepModel, FirstInFirstOut) {
+  holds(
+      [] {
+        auto o = tiny(2);
+        o.schedule = heddle::scheduling::fifo;
+        meeting m;
+        thread_pool pool(std::move(o));
+        pool.post([&] {
+          pool.post([&] { m.second(); });
+          m.first();
+        });
+      },
+      one_preemption());
+}
+
+}  // namespace
