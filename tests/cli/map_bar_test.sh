@@ -36,6 +36,10 @@ on_terminal "'$HEDDLE' map --bar -j1 --shell 'sleep 0.25; echo output-{}' ::: 1 
 sed 's/\r$//; s/.*\r\x1b\[K//' screen | grep -E '^output-[1-4]$' >seen
 equal "$(cat seen)" $'output-1\noutput-2\noutput-3\noutput-4' "lines of output among the bars"
 
+# A line that a job has begun is left alone until it is finished.
+on_terminal "'$HEDDLE' map --bar --shell 'printf begun-; sleep 0.5; echo finished' ::: 1" || fail "status $?"
+tr -d '\r' <screen | grep -q 'begun-finished' || fail "the bar in a line of output: $(cat -v screen)"
+
 # Failures are counted.
 on_terminal "'$HEDDLE' map --bar -j1 --shell 'sleep 0.15; exit {}' ::: 0 1 1; true"
 bars | tail -1 | grep -q '2 failed' || fail "failures in the bar: $(bars | tail -1)"

@@ -69,12 +69,19 @@ std::string progress_line(const progress& p, double rate, seconds elapsed, std::
 
 void progress_bar::draw(const progress& p, clock::time_point now) {
   const double current = rate(p, now);
-  // A line that a job has not finished yet would be overwritten.
-  if (!screen_.at_line_start()) return;
+  if (in_midline()) return;  // it would be overwritten
+  show(p, current, now);
+}
+
+bool progress_bar::in_midline() const noexcept {
+  return !screen_.at_line_start() || (output_.is_screen() && !output_.at_line_start());
+}
+
+void progress_bar::show(const progress& p, double rate, clock::time_point now) {
   const std::size_t width = screen_width(screen_.descriptor());
   // The last column stays free: some terminals wrap when it is written.
   const std::string line =
-      progress_line(p, current, now - start_, std::max<std::size_t>(width, 2) - 1);
+      progress_line(p, rate, now - start_, std::max<std::size_t>(width, 2) - 1);
   screen_.decorate("\r" + line + "\x1b[K");
   shown_ = true;
 }
@@ -86,11 +93,11 @@ void progress_bar::hide() noexcept {
 }
 
 void progress_bar::finish(const progress& p, clock::time_point now) {
-  if (!screen_.at_line_start()) return;
+  if (in_midline()) screen_.decorate("\n");
   rate_ = static_cast<double>(p.ended) / std::max(seconds(now - start_).count(), 1e-9);
   last_ = now;
   last_ended_ = p.ended;
-  draw(p, now);
+  show(p, rate_, now);
   screen_.decorate("\n");
   shown_ = false;
 }

@@ -29,7 +29,9 @@ class progress_bar {
  public:
   using clock = std::chrono::steady_clock;
 
-  progress_bar(sink& screen, clock::time_point start) : screen_(screen), start_(start) {}
+  // `screen` is standard error; `output` is standard output, which may be the same screen.
+  progress_bar(sink& screen, const sink& output, clock::time_point start)
+      : screen_(screen), output_(output), start_(start) {}
 
   void draw(const progress& p, clock::time_point now);
   void hide() noexcept;
@@ -39,8 +41,12 @@ class progress_bar {
  private:
   // Jobs a second, the last few seconds counting most.
   double rate(const progress& p, clock::time_point now);
+  // Whether a job has begun a line on the screen that it has not finished yet.
+  bool in_midline() const noexcept;
+  void show(const progress& p, double rate, clock::time_point now);
 
   sink& screen_;
+  const sink& output_;
   clock::time_point start_;
   clock::time_point last_{};
   std::uint64_t last_ended_ = 0;

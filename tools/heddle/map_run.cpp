@@ -104,7 +104,7 @@ map_run::map_run(const map_options& options)
     joblog_.emplace(options.joblog, options.resume ? &done_before_ : nullptr, options.sync);
   }
   if (!options.results.empty()) results_.emplace(options.results);
-  if (options.bar && err_.is_screen()) bar_.emplace(err_, statistics_.start);
+  if (options.bar && err_.is_screen()) bar_.emplace(err_, out_, statistics_.start);
 }
 
 map_run::~map_run() = default;
