@@ -103,6 +103,15 @@ equal "$(cat out)" $'x\nx' "commands that are found"
 equal "$(wc -l <err)" 2 "lines about commands that are not"
 equal "$(cut -f 7 log | tail -n +2 | sort -n | tr '\n' ' ')" "0 0 126 127 " "joblog of commands that are not found"
 
+# A line that does not fit into memory. The sanitizers need more of that than any limit.
+if ! grep -qE '__(asan|tsan)_init' "$HEDDLE"; then
+  head -c 100000000 /dev/zero | (
+    ulimit -v 60000
+    map 255 echo
+  ) || exit 1
+  one_line "standard input" "Cannot allocate memory"
+fi
+
 # A reader who leaves.
 seq 100000 | "$HEDDLE" map --joblog log echo 2>err | head -1 >out
 equal "${PIPESTATUS[1]}" 255 "status when the reader leaves"

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -122,7 +123,11 @@ std::optional<double> record_reader::expected_records() const noexcept {
 }
 
 void record_reader::on_ready(std::uint32_t) noexcept {
-  fill();
+  try {
+    fill();
+  } catch (const std::bad_alloc&) {
+    error_ = ENOMEM;  // a line longer than memory
+  }
   const bool whole_record = find_separator();
   const bool over = ended_ || error_ != 0;
   if (over || (whole_record && buffer_.size() - begin_ >= read_ahead)) unwatch();
