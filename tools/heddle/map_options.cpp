@@ -356,9 +356,9 @@ How output is printed
   Jobs get /dev/null as standard input.
 
 Signals
-  The first Ctrl-C (or SIGTERM, SIGHUP, ...) starts no more jobs and sends SIGTERM
-  to the running ones; the second one kills them, as Ctrl-\ does at once. heddle
-  then dies of that signal.
+  The first Ctrl-C (or SIGTERM, SIGHUP, ...) starts no more jobs and sends
+  SIGTERM to the running ones; the second one kills them, and so does Ctrl-\ at
+  once. heddle then dies of that signal.
 
 Exit status
   0          all jobs succeeded, or there were none
