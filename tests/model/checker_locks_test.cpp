@@ -1,5 +1,5 @@
-// What locks and timed waits do when they do not succeed: a try_lock that meets a short section, a
-// wait that is notified as its deadline passes.
+// What locks order, and what they and timed waits do when they do not succeed: a try_lock that
+// meets a short section, a wait that is notified as its deadline passes.
 #include <gmock/gmock.h>
 
 #include <chrono>
@@ -7,6 +7,7 @@
 #include <string>
 
 #include <heddle/model.hpp>
+#include <heddle/prim/cell.hpp>
 #include <heddle/prim/clock.hpp>
 #include <heddle/prim/condition_variable.hpp>
 #include <heddle/prim/mutex.hpp>
@@ -52,6 +53,37 @@ TEST(checker_try_lock, fails_in_the_middle_of_a_short_section) {
   EXPECT_TRUE(happens(every_try_fails(2, writes), o));
   EXPECT_TRUE(happens(every_try_fails(1, reads), o));
   EXPECT_FALSE(happens(every_try_fails(1, nothing), o));
+}
+
+TEST(checker_shared_mutex, orders_writers_and_readers_but_no_two_readers) {
+  const auto body = [](bool first_writes, bool second_writes) {
+    prim::shared_mutex mutex;
+    prim::cell<int> data{0};
+    const auto use = [&](bool exclusive) {
+      if (exclusive) {
+        mutex.lock();
+        data.set(1);
+        mutex.unlock();
+      } else {
+        mutex.lock_shared();
+        data.set(1);
+        mutex.unlock_shared();
+      }
+    };
+    prim::thread other([&] { use(first_writes); });
+    use(second_writes);
+    other.join();
+  };
+  const auto passes = [&](bool first, bool second) {
+    const auto r = model::explore({}, [&] { body(first, second); });
+    EXPECT_TRUE(r.failed || r.complete);
+    EXPECT_THAT(r.message, testing::AnyOf("", testing::HasSubstr("data race")));
+    return !r.failed;
+  };
+  EXPECT_TRUE(passes(true, true));
+  EXPECT_TRUE(passes(true, false));
+  EXPECT_TRUE(passes(false, true));
+  EXPECT_FALSE(passes(false, false));
 }
 
 TEST(checker_try_lock, fails_for_nothing_as_often_as_the_bound_says) {
