@@ -322,12 +322,16 @@ TEST(pool_regression_waiting, a_task_that_a_helping_waiter_puts_back_is_seen_by_
   thread_pool pool(2U);
   const pool_watchdog dog(pool);
   for (int round = 0; round < 2000; ++round) {
-    pool.submit([&pool] {
+    pool.submit([&pool, round] {
           struct flags {
             std::atomic<bool> begun = false, other_ran = false;
           };
           auto seen = std::make_shared<flags>();
-          auto awaited = pool.submit([seen] { seen->begun = true; });
+          // On the other worker; it ends now before, now after the waiter has come.
+          auto awaited = pool.submit([seen, turns = round % 50 * 20] {
+            seen->begun = true;
+            for (int i = 0; i < turns; ++i) static_cast<void>(seen->begun.load());
+          });
           while (!seen->begun) std::this_thread::yield();
           pool.post([seen] { seen->other_ran = true; });
           awaited.get();
