@@ -497,8 +497,12 @@ void map_run::abandon_retries() {
   auto abandoned = std::exchange(retries_, {});
   std::vector<std::string> argv;
   for (auto& [when, retry] : abandoned) {
-    template_.expand(retry.input.values, retry.input.sequence, argv);
-    conclude(retry.input, argv, retry.output, retry.last);
+    try {
+      template_.expand(retry.input.values, retry.input.sequence, argv);
+      conclude(retry.input, argv, retry.output, retry.last);
+    } catch (const std::exception& e) {
+      give_up(e.what());  // the others are logged, and running jobs stopped, all the same
+    }
   }
 }
 
