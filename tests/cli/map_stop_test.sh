@@ -212,3 +212,18 @@ chmod +x leave
 # shellcheck disable=SC2046
 map 1 -j1 --timeout 5 ./leave ::: too_long $(seq 30) wait count
 equal "$(cat out)" 0 "zombies after 30 jobs that left something behind"
+
+# The time for which a run was stopped is not the jobs' fault.
+rm -f go_on going
+set -m  # a group of its own for what runs in the background, which this shell can continue
+"$HEDDLE" map --timeout 5 sh -c ': >going; until [ -e go_on ]; do sleep 0.05; done' ::: 1 >out 2>err &
+pid=$!
+set +m
+wait_until test -e going
+kill -TSTP $pid
+is_stopped() { grep -q '^State:.T' /proc/$pid/status; }
+wait_until is_stopped
+sleep 6
+: >go_on
+kill -CONT $pid
+wait $pid || fail "status $? of a run that was stopped for a while: $(cat err)"

@@ -102,6 +102,16 @@ void job_slot::kill() noexcept {
   }
 }
 
+void job_slot::proceed(std::chrono::nanoseconds after) noexcept {
+  if (!running()) return;
+  signal(SIGCONT);
+  for (auto* const end : {&deadline_, &patience_ends_}) {
+    if (*end != steady_clock::time_point::max()) *end += after;
+  }
+  if (state_ == state::running && timer_.armed())
+    timer_.arm(stopping_ ? patience_ends_ : deadline_);
+}
+
 // The end of the time limit, of the patience after it, or another look at the group.
 void job_slot::on_time() noexcept {
   if (!stopping_) {

@@ -74,9 +74,9 @@ class job_slot final : public process::exit_handler {
   // SIGKILL for the process group, and no more waiting for output that others hold open.
   void kill() noexcept;
 
-  // SIGSTOP and SIGCONT for the process group.
+  // SIGSTOP and SIGCONT for the process group. The time between does not count against limits.
   void suspend() noexcept { signal(SIGSTOP); }
-  void proceed() noexcept { signal(SIGCONT); }
+  void proceed(std::chrono::nanoseconds after) noexcept;
 
   // Leaves output in the pipe, so that the job has to wait, until resume().
   void pause(stream which) noexcept;

@@ -636,8 +636,9 @@ void map_run::on_signal(int number) noexcept {
 void map_run::pause_with_terminal() noexcept {
   if (bar_) bar_->hide();
   for (const auto& slot : slots_) slot->suspend();
+  const auto since = clock::now();
   stop_with_terminal();
-  for (const auto& slot : slots_) slot->proceed();
+  for (const auto& slot : slots_) slot->proceed(clock::now() - since);
 }
 
 void map_run::tick() noexcept {
