@@ -14,7 +14,7 @@ limited() {
 big='head -c 20000000 /dev/zero; sleep 0.3; echo the end'
 
 # The temporary folder: 60 MB have to wait, 16 fit into memory and 5 on the disk.
-limited 5000 255 -j3 --joblog log sh -c "$big" ::: 1 2 3 4 5 6
+limited 5000 255 -j3 --joblog log sh -c ": >up\$0; until [ -e up3 ]; do sleep 0.05; done; $big" ::: 1 2 3 4 5 6
 one_line "temporary folder" "/tmp"
 equal "$(tail -n +2 log | wc -l)" 3 "jobs that ran are logged"
 equal "$(awk -F'\t' 'NR > 1 && $7 == 0 && $8 == 0' log)" "" "a job whose output is lost counts as done"

@@ -2,15 +2,18 @@
 # processors: 2
 . "$(dirname "$0")/lib.sh"
 
-map 2 -j2 --report=json sh -c ::: 'sleep 0.4' 'sleep 0.4' 'exit 1' 'exit 2'
+# The first two wait for each other.
+map 2 -j2 --report=json sh -c ::: ': >first; until [ -e second ]; do sleep 0.05; done; sleep 0.4' \
+  ': >second; until [ -e first ]; do sleep 0.05; done; sleep 0.4' 'exit 1' 'exit 2'
 equal "$(number jobs err) $(number succeeded err) $(number failed err)" "4 2 2" "counts"
 check() { awk "BEGIN { exit !($1) }" || fail "$1 in $(cat err)"; }
 check "$(number wall_seconds err) >= 0.4"
 check "$(number sum err) >= 0.8"
 check "$(number max err) >= 0.4 && $(number p50 err) <= $(number p90 err)"
 check "$(number p90 err) <= $(number p99 err) && $(number p99 err) <= $(number max err)"
-check "$(number speed_up err) > 1 && $(number speed_up err) <= 2.5"
-check "$(number waiting_share err) > 0.8 && $(number waiting_share err) <= 1"
+check "$(number speed_up err) > 0.98 * $(number sum err) / $(number wall_seconds err)"
+check "$(number speed_up err) < 1.02 * $(number sum err) / $(number wall_seconds err)"
+check "$(number waiting_share err) > 0.5 && $(number waiting_share err) <= 1"
 check "$(number user_seconds err) >= 0 && $(number system_seconds err) >= 0"
 if command -v python3 >/dev/null; then
   python3 -c 'import json, sys; r = json.load(open("err")); s = r["running"]

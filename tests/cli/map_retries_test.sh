@@ -28,7 +28,8 @@ equal "$(awk 'NR > 1 {print $7}' log)" 1 "joblog of a job that failed each time"
 rm -f count*
 "$HEDDLE" map --retries 1000 --joblog log ./attempt ::: 2000 >out 2>err &
 pid=$!
-several() { [ -e count2000 ] && [ "$(wc -l <count2000)" -ge 4 ]; }
+# Between two attempts, which are almost a second apart by then.
+several() { [ -e count2000 ] && [ "$(wc -l <count2000)" -ge 5 ] && [ -z "$(ps -o pid= --ppid $pid)" ]; }
 wait_until several
 kill -TERM $pid
 wait $pid && fail "no failure"
@@ -37,7 +38,7 @@ grep -q "^attempt [0-9]* of 2000$" out || fail "the output of the last attempt i
 
 # A time limit holds for each attempt.
 rm -f count*
-map 1 --retries 1 --timeout 0.2 --report=json sh -c 'echo x >>counts; sleep 100' ::: a
+map 1 --retries 1 --timeout 1.5 --report=json sh -c 'echo x >>counts; sleep 100' ::: a
 equal "$(wc -l <counts)" 2 "attempts with a time limit"
 equal "$(tail -1 err | grep -oE '"timeouts": [0-9]+')" '"timeouts": 2' "time limits in the report"
 

@@ -24,16 +24,16 @@ nobody_left() {
 }
 
 # The time limit ends the whole group, with SIGKILL where SIGTERM does not help.
-map 2 --timeout 0.3 -j3 --joblog log ./job ::: plain stubborn </dev/null
+map 2 --timeout 2 -j3 --joblog log ./job ::: plain stubborn </dev/null
 nobody_left "--timeout"
 equal "$(grep -c 'time limit' err)" 2 "a line about each job that took too long"
 equal "$(awk '$9 ~ /job/ && /plain/ {print $7, $8}' log)" "-1 15" "joblog of a job that took too long"
 equal "$(awk '$9 ~ /job/ && /stubborn/ {print $7, $8}' log)" "-1 9" "joblog of a job that was killed"
 map 0 --timeout 60 true ::: a
-map 1 --timeout 0.3 sh -c 'echo before; sleep 100; echo after' ::: a
+map 1 --timeout 2 sh -c 'echo before; sleep 100; echo after' ::: a
 equal "$(cat out)" before "output before the time limit"
 # A background process that holds the output open counts.
-map 1 --timeout 0.3 sh -c 'sleep 1000 & echo $! >>pids; exit 0' ::: a
+map 1 --timeout 2 sh -c 'sleep 1000 & echo $! >>pids; exit 0' ::: a
 nobody_left "--timeout and a background process"
 
 # run_and_signal JOB COUNT SIGNAL...: starts two jobs, sends the signals, sets `status`.
@@ -104,7 +104,8 @@ map 1 -j3 --joblog log --halt now,fail=1 --shell 'if [ {} = bad ]; then sleep 0.
 nobody_left "--halt now"
 equal "$(awk 'NR > 1 {print $7, $8}' log | sort | uniq -c | tr -s ' ')" " 2 0 15
  1 5 0" "joblog after --halt now"
-map 1 -j2 --halt soon,fail=1 --shell 'if [ {} = 1 ]; then exit 5; fi; sleep 0.3; echo {}' ::: 1 2 3 4 5
+map 1 -j2 --halt soon,fail=1 --shell \
+  'if [ {} = 1 ]; then until [ -e second ]; do sleep 0.05; done; exit 5; fi; : >second; sleep 0.3; echo {}' ::: 1 2 3 4 5
 equal "$(cat out)" 2 "--halt soon lets the running job end"
 map 2 -j1 --halt soon,fail=2 sh -c 'exit $0' ::: 0 1 0 1 0 1 0 1
 map 4 -j1 --halt never sh -c 'exit $0' ::: 0 1 0 1 0 1 0 1
