@@ -10,33 +10,34 @@ namespace {
 
 namespace prim = heddle::prim;
 
-// A submitter put a task into a queue and then looked for sleepers; a worker announced that it
-// sleeps and then looked for tasks. Each stored one word and loaded another, and only the worker
-// had a fence between.
-// Source: uxlfoundation/oneTBB, issue 2136.
+// Whoever unlocked a mutex exchanged its flag and then looked for sleepers; whoever wanted it
+// announced that it sleeps and then looked at the flag again. Only the latter had a fence between,
+// and a read-modify-write, even a sequentially consistent one, is none.
+// Source: uxlfoundation/oneTBB, pull request 2136.
 //
-//   submitter  stores the task, and its processor keeps the store to itself for now
-//   worker     announces itself, finds no task, sleeps
-//   submitter  reads, from before the announcement, that nobody sleeps
+//   unlocker  exchanges the flag, and its processor keeps that to itself for now
+//   waiter    announces itself, still reads the flag as set, sleeps
+//   unlocker  reads, from before the announcement, that nobody sleeps
 //
 // Mended: a sequentially consistent fence on either side; one of the two sees the other.
 template <bool mended>
-void submit_to_a_sleeper() {
-  prim::atomic<int> tasks{0}, sleepers{0};
+void unlock_for_a_sleeper() {
+  prim::atomic<bool> locked{true};
+  prim::atomic<int> sleepers{0};
   prim::parker sleeper;
-  prim::thread worker([&] {
+  prim::thread waiter([&] {
     sleepers.store(1, prim::relaxed);
     prim::fence(prim::seq_cst);
-    while (tasks.load(prim::acquire) == 0) sleeper.park();
+    while (locked.load(prim::acquire)) sleeper.park();
   });
-  tasks.store(1, prim::release);
+  locked.exchange(false);
   if constexpr (mended) prim::fence(prim::seq_cst);
   if (sleepers.load(prim::relaxed) != 0) sleeper.unpark();
-  worker.join();
+  waiter.join();
 }
 
-TEST(museum_event_counts, fence_missing_between_enqueue_and_the_look_for_sleepers) {
-  museum::show(&submit_to_a_sleeper<false>, museum::deadlock(), &submit_to_a_sleeper<true>);
+TEST(museum_event_counts, fence_missing_before_the_look_for_sleepers) {
+  museum::show(&unlock_for_a_sleeper<false>, museum::deadlock(), &unlock_for_a_sleeper<true>);
 }
 
 // An event count kept, in one word, an epoch and the number of threads that are about to sleep but

@@ -60,9 +60,48 @@ TEST(museum_latches, fields_read_after_set) {
   museum::show(&job_on_the_stack<false>, museum::use_after_free(), &job_on_the_stack<true>);
 }
 
-// A job may run in another pool than its owner's. Then even what the latch points to, the record of
-// the owner's pool, can end between set and wake, since the owner may be the last to use that pool.
-// Source: rayon-rs/rayon, issue 913.
+// With that mended, what was read in time was the address of the owner's own handle to its pool.
+// The pool lives on, as the runner belongs to it; the handle dies with the owner's thread. Source:
+// rayon-rs/rayon, issue 913, pull request 934.
+//
+//   runner  finds out where the owner keeps its handle, and sets the latch
+//   owner   sees it set, leaves, and its thread ends
+//   runner  reads the handle, to wake whoever sleeps in that pool
+//
+// Mended: the runner follows the handle before it sets the latch.
+struct owner_record {
+  explicit owner_record(prim::parker& p) : pool(&p) {}
+
+  prim::cell<prim::parker*> pool;
+};
+
+template <bool mended>
+void owner_ends() {
+  prim::parker pool;
+  prim::atomic<bool> set{false};
+  auto owner = std::make_unique<owner_record>(pool);
+  prim::thread runner([&set, &owner = *owner] {
+    if constexpr (mended) {
+      prim::parker* const sleeper = owner.pool.get();
+      set.store(true, prim::release);
+      sleeper->unpark();
+    } else {
+      set.store(true, prim::release);
+      owner.pool.get()->unpark();
+    }
+  });
+  while (!set.load(prim::acquire)) pool.park();
+  owner.reset();
+  runner.join();
+}
+
+TEST(museum_latches, owner_dies_between_set_and_wake) {
+  museum::show(&owner_ends<false>, museum::use_after_free(), &owner_ends<true>);
+}
+
+// A job may also run in another pool than its owner's. Then the whole pool that is to be told can
+// end between set and wake, since the owner may be the last to use it.
+// Source: rayon-rs/rayon, pull request 740, the other half of issue 739.
 //
 //   runner  knows the owner's pool, and sets the latch
 //   owner   sees it set, leaves, and gives up the last reference to its pool
@@ -94,7 +133,7 @@ void job_in_another_pool() {
   runner.join();
 }
 
-TEST(museum_latches, owner_dies_between_set_and_wake) {
+TEST(museum_latches, another_pool_dies_between_set_and_wake) {
   museum::show(&job_in_another_pool<false>, museum::use_after_free(), &job_in_another_pool<true>);
 }
 

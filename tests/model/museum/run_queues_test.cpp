@@ -74,7 +74,7 @@ TEST(museum_run_queues, index_that_wraps) {
 
 // A thief of several tasks claims them by moving the head, and then copies them. The owner counted
 // the claimed slots as free at once.
-// Source: tokio-rs/tokio, issue 2364.
+// Source: tokio-rs/tokio, issues 2364 and 2382, pull request 2387.
 //
 //   thief  claims a slot
 //   owner  sees the head past that slot, and pushes the next task but one into it
