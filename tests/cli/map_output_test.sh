@@ -12,8 +12,9 @@ echo; echo >&2
 END
 chmod +x turns
 "$HEDDLE" map -j6 ./turns > >(tr -s a-f >out) 2> >(tr -s a-f >err) < <(seq 20) || fail "status $?"
-wait_until test "$(wc -l <out)" -eq 20
-wait_until test "$(wc -l <err)" -eq 20
+# The filters may end after heddle.
+all_there() { [ "$(wc -l <out)" -eq 20 ] && [ "$(wc -l <err)" -eq 20 ]; }
+wait_until all_there
 equal "$(sort -u out)" ace "mixed standard output"
 equal "$(sort -u err)" bdf "mixed standard error"
 
