@@ -44,7 +44,8 @@ struct attached_waiter {
   }
 };
 
-// Fails when the exchange of complete, or the load of done, is relaxed.
+// Fails when the exchange of complete has no release or no acquire, when attach publishes relaxed,
+// and when complete wakes nobody.
 TEST(CompletionModel, WhatCameBeforeIsSeen) {
   holds([] {
     completion event;
@@ -81,7 +82,7 @@ TEST(CompletionModel, AttachOrDone) {
   });
 }
 
-// Fails when detach does not lock the list, or complete does not wait for the lock.
+// Fails when detach publishes the shorter list relaxed.
 TEST(CompletionModel, EachWaiterLeavesOnce) {
   holds([] {
     completion event;
@@ -101,7 +102,7 @@ TEST(CompletionModel, EachWaiterLeavesOnce) {
   });
 }
 
-// Fails when detach leaves the list unlocked while it unlinks.
+// Fails when detach takes the list's lock relaxed.
 TEST(CompletionModel, TwoLeaveAtOnce) {
   holds([] {
     completion event;
@@ -134,7 +135,7 @@ TEST(CompletionModel, TimedWaitersLeaveInTime) {
   });
 }
 
-// Fails when the stop callback wakes without having detached the node.
+// Fails when the stop callback wakes though it could not detach the node.
 TEST(CompletionModel, StopOrDone) {
   holds([] {
     completion event;

@@ -8,7 +8,8 @@ namespace {
 using namespace core_model;
 using heddle::event_count;
 
-// Fails when a fence of prepare_wait or notify goes, or when wait does not look at the epoch.
+// Fails when the fence of prepare_wait or of notify goes or is weaker, and when notify wakes
+// nobody.
 TEST(EventCountModel, NoWakeUpIsLost) {
   holds([] {
     event_count events;
@@ -22,7 +23,8 @@ TEST(EventCountModel, NoWakeUpIsLost) {
   });
 }
 
-// Two conditions that come true one after the other. Fails when the epoch is compared by `<`.
+// Two conditions that come true one after the other. Fails when wait does not compare the
+// epoch.
 TEST(EventCountModel, TwoWaitersTwoNotifications) {
   holds([] {
     event_count events;
@@ -73,7 +75,7 @@ TEST(EventCountModel, ADeadlineAgainstNotifyOne) {
 }
 
 // What was written before notify is seen by whoever was woken: it reads the newest value, since the
-// wake-up orders it. Fails when notify moves the epoch relaxed.
+// wake-up orders it. Fails when wait does not compare the epoch.
 TEST(EventCountModel, TheWokenSeeThePredicate) {
   holds([] {
     event_count events;

@@ -28,7 +28,7 @@ void run_one(job_queue& q) {
   if (job* const j = q.pop()) j->run(j, verb::run);
 }
 
-// Fails when push or pop does without the lock.
+// Fails when pop does without the lock.
 TEST(JobQueueModel, EachJobRunsOnce) {
   holds([] {
     job_queue q;
@@ -52,7 +52,7 @@ TEST(JobQueueModel, EachJobRunsOnce) {
   });
 }
 
-// Fails when push looks at `closed` outside of the lock.
+// Fails when push counts what it then refuses.
 TEST(JobQueueModel, ClosedAgainstPush) {
   holds([] {
     job_queue q;
@@ -73,8 +73,8 @@ TEST(JobQueueModel, ClosedAgainstPush) {
   });
 }
 
-// Whoever has seen a job sees it counted: in_flight() relies on it. Fails when the count is
-// published relaxed, or behind the job.
+// Whoever has seen a job sees it counted: in_flight() relies on it. Fails when the job is counted
+// outside of the lock.
 TEST(JobQueueModel, CountedBeforeItCanBeSeen) {
   holds([] {
     job_queue q;
@@ -115,8 +115,8 @@ TEST(JobQueueModel, TakenOutOfTheMiddle) {
   });
 }
 
-// A callable is handed from thread to thread, and destroyed once, run or not. Fails when the one
-// who takes it over leaves it behind.
+// A callable is handed from thread to thread, and destroyed once, run or not. Fails when a
+// moved-from task keeps its job.
 TEST(UniqueTaskModel, HandedOver) {
   holds([] {
     prim::atomic<unique_task*> place{nullptr};

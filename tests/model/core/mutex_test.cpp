@@ -27,7 +27,8 @@ struct guarded {
   }
 };
 
-// Fails when the fast lock or unlock is relaxed, and when unlock forgets who waits.
+// Fails when lock_slow locks relaxed, append publishes its node relaxed, unlock_slow takes the
+// queue relaxed or wakes nobody.
 TEST(MutexModel, TwoExclude) {
   holds([] {
     guarded g;
@@ -38,7 +39,7 @@ TEST(MutexModel, TwoExclude) {
   });
 }
 
-// Fails when the queue is changed without its bit, and when unlock_slow wakes nobody.
+// Fails when append takes the queue relaxed, or unlock_slow publishes relaxed that it has let go.
 TEST(MutexModel, ThreeHandOver) {
   holds([] {
     guarded g;
@@ -52,7 +53,7 @@ TEST(MutexModel, ThreeHandOver) {
 }
 
 // Fails when whoever was chosen in the moment of its deadline goes away without passing the lock
-// on.
+// on, and when withdraw takes or gives back the queue relaxed.
 TEST(MutexModel, ADeadlineAgainstUnlock) {
   holds([] {
     guarded g;
@@ -69,7 +70,8 @@ TEST(MutexModel, ADeadlineAgainstUnlock) {
   });
 }
 
-// Two sleep behind each other. Fails when a change of the queue's end is not seen by the next one.
+// Two sleep behind each other, and a third comes later. Fails when unlock does not hand the end of
+// the queue to the new first one.
 TEST(MutexModel, TwoSleep) {
   holds([] {
     guarded g;
@@ -79,36 +81,38 @@ TEST(MutexModel, TwoSleep) {
     g.value.set(1);
     g.linger();
     g.lock.unlock();
+    g.add();
     second.join();
     third.join();
-    model::check(g.value.get() == 3);
+    model::check(g.value.get() == 4);
   });
 }
 
-// Fails when withdraw leaves its node in the queue, or keeps a wrong last one.
-TEST(MutexModel, TwoDeadlines) {
+// The last in the queue leaves, and another comes behind. Fails when withdraw leaves a wrong last
+// one.
+TEST(MutexModel, TheLastInTheQueueLeaves) {
   holds(
       [] {
         guarded g;
         g.lock.lock();
+        prim::thread patient([&] { g.add(); });
         prim::thread hasty([&] {
           if (g.lock.try_lock_until(soon())) g.lock.unlock();
         });
-        prim::thread patient([&] { g.add(); });
+        prim::thread late([&] { g.add(); });
         g.value.set(1);
+        g.linger();
+        g.linger();
         g.lock.unlock();
-        hasty.join();
         patient.join();
-        model::check(g.value.get() == 2);
+        hasty.join();
+        late.join();
+        model::check(g.value.get() == 3);
       },
-      [] {
-        model::options o;
-        o.timeouts = 2;
-        return o;
-      }());
+      one_preemption());
 }
 
-// Fails when try_lock takes a lock that is held.
+// Fails when try_lock locks relaxed.
 TEST(MutexModel, TryLock) {
   holds([] {
     guarded g;

@@ -111,4 +111,62 @@ TEST(PoolSleepModel, FirstInFirstOut) {
       one_preemption());
 }
 
+// What a pool that follows the cores is told. Set by the body before anybody asks.
+unsigned cores = 2;
+
+heddle::thread_pool_options following() {
+  auto o = tiny(0);
+  cores = 2;
+  o.core_count = []() noexcept { return cores; };
+  return o;
+}
+
+// Time for the pool to ask again.
+void two_seconds_pass() {
+  prim::parker nobody;
+  nobody.park_until(prim::deadline_after(std::chrono::seconds(2)));
+}
+
+model::options few() {
+  model::options o = one_preemption();
+  o.stale_reads = o.spurious_failures = 0;
+  return o;
+}
+
+// A worker is taken away while a task comes for it. Fails when a slot above the limit keeps its
+// inbox, or its thread sleeps on.
+TEST(PoolSleepModel, FewerCores) {
+  holds(
+      [] {
+        thread_pool pool(following());
+        two_seconds_pass();
+        cores = 1;
+        auto f = pool.submit([] { return 1; });
+        try {
+          model::check(pool.submit_to(1, [] { return 2; }).get() == 2);
+        } catch (const std::invalid_argument&) {
+          model::check(pool.size() == 1);
+        }
+        model::check(f.get() == 1);
+      },
+      few());
+}
+
+// Two tasks need the worker that comes back. Fails when set_limit does not look again.
+TEST(PoolSleepModel, MoreCores) {
+  holds(
+      [] {
+        meeting m;
+        thread_pool pool(following());
+        two_seconds_pass();
+        cores = 1;
+        pool.submit([] {}).get();
+        two_seconds_pass();
+        cores = 2;
+        pool.post([&] { m.first(); });
+        pool.post([&] { m.second(); });
+      },
+      few());
+}
+
 }  // namespace
