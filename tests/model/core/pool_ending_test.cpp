@@ -13,12 +13,12 @@ using namespace core_model;
 using heddle::shutdown_mode;
 using heddle::thread_pool;
 
-// Fails when stop_workers forgets a thread that falls asleep.
+// Fails when stop_workers wakes nobody.
 TEST(PoolEndingModel, DestroyedAtOnce) {
   holds([] { thread_pool pool(tiny(2)); }, in_two_parts{});
 }
 
-// Fails when the last task's thread does not check whether all is quiet.
+// Fails when a thread that falls asleep does not check whether all is quiet.
 TEST(PoolEndingModel, TheDestructorDrains) {
   holds([] {
     prim::cell<int> runs;
@@ -33,6 +33,7 @@ TEST(PoolEndingModel, TheDestructorDrains) {
   });
 }
 
+// Fails when stop_workers wakes nobody.
 TEST(PoolEndingModel, DestroyedRightAfterTheLastGet) {
   holds(
       [] {
@@ -44,7 +45,7 @@ TEST(PoolEndingModel, DestroyedRightAfterTheLastGet) {
       in_two_parts{});
 }
 
-// Fails when the queue is closed without its lock.
+// Fails when the queue is not closed.
 TEST(PoolEndingModel, DrainAgainstSubmit) {
   holds([] {
     thread_pool pool(tiny(1));
@@ -63,7 +64,7 @@ TEST(PoolEndingModel, DrainAgainstSubmit) {
   });
 }
 
-// Fails when cancelling leaves a task behind that nobody discards.
+// Fails when the queue is not closed.
 TEST(PoolEndingModel, CancelAgainstSubmit) {
   holds(
       [] {
@@ -98,6 +99,7 @@ TEST(PoolEndingModel, CancelStopsWhatRuns) {
   });
 }
 
+// Fails when a thread that has left is joined by nobody.
 TEST(PoolEndingModel, TwoShutDown) {
   holds(
       [] {
@@ -110,7 +112,8 @@ TEST(PoolEndingModel, TwoShutDown) {
       in_two_parts{});
 }
 
-// A limit that comes while the task runs; then the rest.
+// A limit that comes while the task runs; then the rest. Fails when a missed limit is reported as
+// success.
 TEST(PoolEndingModel, ADeadlineThenADrain) {
   holds([] {
     thread_pool pool(tiny(1));
@@ -123,7 +126,7 @@ TEST(PoolEndingModel, ADeadlineThenADrain) {
   });
 }
 
-// Fails when wait_idle registers after it looks.
+// Fails when who has registered does not look itself.
 TEST(PoolEndingModel, WaitIdleFromOutside) {
   holds(
       [] {
@@ -135,7 +138,7 @@ TEST(PoolEndingModel, WaitIdleFromOutside) {
       in_two_parts{});
 }
 
-// Fails when the waiting task counts itself among those it waits for.
+// Fails when the waiting task is not counted among those that wait.
 TEST(PoolEndingModel, WaitIdleFromInside) {
   holds(
       [] {
@@ -151,8 +154,7 @@ TEST(PoolEndingModel, WaitIdleFromInside) {
       in_two_parts{});
 }
 
-// Two tasks wait, each for all but those that wait. Fails when they are counted outside of the
-// mutex.
+// Two tasks wait, each for all but those that wait. Fails when quiet is when one task is left.
 TEST(PoolEndingModel, TwoWaitIdleInside) {
   holds(
       [] {
@@ -165,8 +167,8 @@ TEST(PoolEndingModel, TwoWaitIdleInside) {
       one_preemption());
 }
 
-// A task drops the last reference to its own pool, or the submitter does. Fails when a thread that
-// leaves later uses the core after its reference.
+// A task drops the last reference to its own pool, or the submitter does. Fails when a thread gives
+// up its reference before it has left.
 TEST(PoolEndingModel, ATaskDestroysItsPool) {
   holds([] {
     struct shared {

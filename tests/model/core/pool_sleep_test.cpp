@@ -11,7 +11,8 @@ namespace {
 using namespace core_model;
 using heddle::thread_pool;
 
-// Fails when notify or the look before sleeping loses its fence, and when a waker wakes nobody.
+// Fails when notify has no fence, when the last one to fall asleep does not look once more, and
+// when a waker wakes nobody.
 TEST(PoolSleepModel, OneTaskIsRun) {
   holds([] {
     thread_pool pool(tiny(1));
@@ -20,6 +21,7 @@ TEST(PoolSleepModel, OneTaskIsRun) {
   });
 }
 
+// Fails when wake_one wakes nobody.
 TEST(PoolSleepModel, TwoWorkersTwoTasks) {
   holds(
       [] {
@@ -31,8 +33,8 @@ TEST(PoolSleepModel, TwoWorkersTwoTasks) {
       one_preemption());
 }
 
-// Two tasks that need both workers. Fails when a searcher that finds work does not wake the next
-// one though it was the last, and when the last one to fall asleep does not look once more.
+// Two tasks that need both workers. Fails when the last searcher finds work and does not wake the
+// next one.
 TEST(PoolSleepModel, TwoTasksRunAtTheSameTime) {
   holds(
       [] {
@@ -58,7 +60,8 @@ TEST(PoolSleepModel, AChildIsStolen) {
       in_two_parts{});
 }
 
-// Fails when the inbox is not looked at once more by a worker that falls asleep.
+// Fails when a worker that falls asleep does not look into its inbox once more, and when wake_slot
+// wakes nobody.
 TEST(PoolSleepModel, PlacedTasksAreRunWhereTheyBelong) {
   holds(
       [] {
@@ -70,7 +73,7 @@ TEST(PoolSleepModel, PlacedTasksAreRunWhereTheyBelong) {
       in_two_parts{});
 }
 
-// A task in front of a worker that sleeps, another submitted from outside at the same time.
+// Two threads submit. Fails when the last searcher finds work and does not wake the next one.
 TEST(PoolSleepModel, TwoSubmitters) {
   holds(
       [] {
@@ -83,7 +86,7 @@ TEST(PoolSleepModel, TwoSubmitters) {
       one_preemption());
 }
 
-// Fails when a chain of two wakes only one worker.
+// A chain of two. Fails when the last searcher finds work and does not wake the next one.
 TEST(PoolSleepModel, ABatchRunsAtTheSameTime) {
   holds(
       [] {
@@ -95,7 +98,7 @@ TEST(PoolSleepModel, ABatchRunsAtTheSameTime) {
       one_preemption());
 }
 
-// Strict order: one queue, no deques.
+// Strict order: one queue, no deques. Fails when a submission from inside wakes nobody.
 TEST(PoolSleepModel, FirstInFirstOut) {
   holds(
       [] {
@@ -133,8 +136,8 @@ model::options few() {
   return o;
 }
 
-// A worker is taken away while a task comes for it. Fails when a slot above the limit keeps its
-// inbox, or its thread sleeps on.
+// A worker is taken away while a task comes for it. Fails when set_limit does not wake the thread
+// of a slot above the limit.
 TEST(PoolSleepModel, FewerCores) {
   holds(
       [] {

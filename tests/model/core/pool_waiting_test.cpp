@@ -13,7 +13,7 @@ using heddle::future;
 using heddle::promise;
 using heddle::thread_pool;
 
-// One worker, which has to do the child's work itself. Fails when help does not claim the task.
+// One worker, which has to do the child's work itself. Fails when help does not run the task.
 TEST(PoolWaitingModel, AWaiterRunsWhatItWaitsFor) {
   holds([] {
     thread_pool pool(tiny(1));
@@ -22,7 +22,8 @@ TEST(PoolWaitingModel, AWaiterRunsWhatItWaitsFor) {
   });
 }
 
-// The child may be run by the waiter, or stolen; then the waiter sleeps.
+// The child may be run by the waiter, or stolen; then the waiter sleeps. Fails when the claim is a
+// load and a store.
 TEST(PoolWaitingModel, AChildIsHelpedOrStolen) {
   holds(
       [] {
@@ -49,8 +50,7 @@ TEST(PoolWaitingModel, APutBackTaskIsFound) {
       one_preemption());
 }
 
-// The only worker waits for what a task behind it does. Fails when enter_wait wakes nobody, or lays
-// no orphan down.
+// The only worker waits for what a task behind it does. Fails when enter_wait wakes nobody.
 TEST(PoolWaitingModel, ASpareStandsIn) {
   holds(
       [] {
@@ -64,7 +64,8 @@ TEST(PoolWaitingModel, ASpareStandsIn) {
       in_two_parts{});
 }
 
-// The same, with the task that ends the wait in front of the waiting worker alone.
+// The same, with the task that ends the wait in front of the waiting worker alone. Fails when
+// enter_wait does not look into its inbox.
 TEST(PoolWaitingModel, ASpareStandsInForAPlacedTask) {
   holds(
       [] {
@@ -110,7 +111,29 @@ TEST(PoolWaitingModel, ASpareLeavesOrIsAdopted) {
       bounds);
 }
 
-// At the cap of spares the wait fails, and then nothing has changed.
+// A spare is on its way out, and counts as a thread until it is gone, when another is needed. Fails
+// when a thread that has left does not look whether somebody waits for its place.
+TEST(PoolWaitingModel, ASpareIsNeededWhileOneLeaves) {
+  auto bounds = one_preemption();
+  bounds.stale_reads = bounds.spurious_failures = 0;
+  holds(
+      [] {
+        promise<int> p, q;
+        auto first = p.get_future();
+        auto second = q.get_future();
+        auto o = tiny(1, 1);
+        o.spare_keep_alive = std::chrono::milliseconds(1);
+        thread_pool pool(std::move(o));
+        pool.post([&] { first.get(); });
+        pool.submit([&] { p.set_value(1); }).get();
+        pool.post([&] { second.get(); });
+        pool.post([&] { q.set_value(1); });
+      },
+      bounds);
+}
+
+// At the cap of spares the wait fails, and then nothing has changed. Fails when the thread is left
+// without its delegate, so that it cannot help any more.
 TEST(PoolWaitingModel, NoSpareIsLeft) {
   holds([] {
     promise<int> p;
@@ -131,7 +154,8 @@ TEST(PoolWaitingModel, NoSpareIsLeft) {
 }
 
 // No memory or no thread can be had at one moment, for an orphan at last: that must not be the end
-// of everything. The waiting task has a limit, which lets it go on.
+// of everything. The waiting task has a limit, which lets it go on. Fails when the orphan of a
+// refused thread is not laid down again.
 TEST(PoolWaitingModel, AThreadIsRefused) {
   model::options bounds;
   bounds.preemptions = 1;
