@@ -168,20 +168,23 @@ TEST(PoolEndingModel, TwoWaitIdleInside) {
 }
 
 // A task drops the last reference to its own pool, or the submitter does. Fails when a thread gives
-// up its reference before it has left.
+// up its reference before it has left, and when the count of
+// references goes down without release or acquire.
 TEST(PoolEndingModel, ATaskDestroysItsPool) {
-  holds([] {
-    struct shared {
-      prim::atomic<int> owners{2};
-      thread_pool pool{tiny(1)};
-      void drop() {
-        if (owners.fetch_sub(1, prim::acq_rel) == 1) delete this;
-      }
-    };
-    auto* const s = new shared;
-    s->pool.post([s] { s->drop(); });
-    s->drop();
-  });
+  holds(
+      [] {
+        struct shared {
+          prim::atomic<int> owners{2};
+          thread_pool pool{tiny(2)};
+          void drop() {
+            if (owners.fetch_sub(1, prim::acq_rel) == 1) delete this;
+          }
+        };
+        auto* const s = new shared;
+        s->pool.post([s] { s->drop(); });
+        s->drop();
+      },
+      in_two_parts{});
 }
 
 }  // namespace
