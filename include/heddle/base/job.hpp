@@ -1,6 +1,8 @@
 // The one thing that every queue in Heddle holds.
 #pragma once
 
+#include <cstdint>
+
 #include <heddle/prim/atomic.hpp>
 #include <heddle/prim/config.hpp>
 
@@ -31,6 +33,8 @@ struct job {
   function run;
   job* next = nullptr;
   prim::atomic<bool> spent{false};
+  std::uint8_t level = 0;   // for the executor that holds the job: its priority
+  std::uint32_t stamp = 0;  // and when it came, as that executor counts time
 
  protected:
   ~job() = default;

@@ -16,6 +16,8 @@ enum class thread_slot : unsigned {
   discarding,         // future/state
   per_thread,         // probe/per_thread
   name,               // probe/names
+  timer,              // exec/timers
+  submitter,          // exec/thread_pool
   count,
 };
 

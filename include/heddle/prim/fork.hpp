@@ -1,0 +1,24 @@
+// How often this process has been forked off.
+#pragma once
+
+#include <heddle/prim/config.hpp>
+
+namespace heddle::inline HEDDLE_ABI::prim {
+
+#if HEDDLE_MODEL
+inline unsigned fork_generation() noexcept { return 0; }
+inline void watch_forks() {}
+#else
+namespace detail {
+HEDDLE_API extern unsigned fork_generation;  // written in a child while it has one thread
+}
+
+// 0 at first; one more in each child than in its parent. What was made in another generation
+// belongs to a process whose threads are not here.
+inline unsigned fork_generation() noexcept { return detail::fork_generation; }
+
+// From now on forks are counted. Throws std::bad_alloc.
+HEDDLE_API void watch_forks();
+#endif
+
+}  // namespace heddle::inline HEDDLE_ABI::prim

@@ -1,0 +1,32 @@
+#include <heddle/prim/config.hpp>
+
+#if !HEDDLE_MODEL
+
+#include <heddle/prim/fork.hpp>
+#include <heddle/prim/thread.hpp>
+#include <heddle/prim/thread_local.hpp>
+
+namespace heddle::inline HEDDLE_ABI::prim {
+
+namespace detail {
+constinit unsigned fork_generation = 0;
+}
+
+void watch_forks() {
+  struct handlers {
+    handlers() { at_fork(&nothing, &nothing, &count); }
+    static void nothing() {}
+    // The one thread of the child may have been a worker: it is nobody's any more.
+    static void count() {
+      ++detail::fork_generation;
+      thread_value(thread_slot::worker) = nullptr;
+      thread_value(thread_slot::blocking_delegate) = nullptr;
+      thread_value(thread_slot::task_name) = nullptr;
+    }
+  };
+  static const handlers once;
+}
+
+}  // namespace heddle::inline HEDDLE_ABI::prim
+
+#endif
