@@ -369,5 +369,9 @@ std::uint64_t next_seed() noexcept {
   return z ^ (z >> 31);
 }
 
+std::uint32_t thread_number() noexcept {
+  return model::detail::executing ? model::detail::current_thread() : 0;
+}
+
 }  // namespace prim
 }  // namespace heddle::inline HEDDLE_ABI

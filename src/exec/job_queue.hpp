@@ -3,10 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
+#include <heddle/base/cache_line.hpp>
 #include <heddle/base/job.hpp>
 #include <heddle/prim/atomic.hpp>
-#include <heddle/prim/mutex.hpp>
+#include <heddle/prim/short_lock.hpp>
 
 namespace heddle::inline HEDDLE_ABI::detail {
 
@@ -24,81 +26,134 @@ struct job_chain {
   }
 };
 
+// Two lists, each with a lock of its own: producers append to the one that arrives, consumers take
+// from the one that leaves, and when that is empty they move the other one over as a whole. So the
+// two sides meet once a list, not once a job, and no lock is held longer than it takes to link or
+// to cut off a few jobs.
 class job_queue {
  public:
   enum class origin { outside, inside };
 
   // False when closed for those outside; then nothing has changed.
   bool push(const job_chain& chain, origin from) noexcept {
-    const prim::scoped_lock lock(mutex_);
+    const prim::scoped_lock lock(entry_);
     if (closed_ && from == origin::outside) return false;
-    link(chain);
     pushed_.store(pushed_.load(prim::relaxed) + chain.size, prim::release);
+    append(chain);
     return true;
   }
 
   // Jobs that come from another queue, and were counted there.
   void take_over(const job_chain& chain) noexcept {
-    const prim::scoped_lock lock(mutex_);
-    link(chain);
+    if (chain.size == 0) return;
+    const prim::scoped_lock lock(entry_);
+    append(chain);
   }
 
   job* pop() noexcept {
-    if (size() == 0) return nullptr;
-    const prim::scoped_lock lock(mutex_);
-    job* const j = first_;
-    if (j == nullptr) return nullptr;
-    first_ = j->next;
-    if (first_ == nullptr) last_ = nullptr;
-    size_.store(size_.load(prim::relaxed) - 1, prim::relaxed);
-    return j;
+    if (empty()) return nullptr;
+    const prim::scoped_lock lock(exit_);
+    return cut_one();
+  }
+
+  // Takes up to `batch.size()` jobs, and no more than their share when so many consumers divide
+  // what is there. `busy` is set when another consumer was in the way.
+  std::size_t take(std::span<job*> batch, std::size_t sharers, bool& busy) noexcept {
+    const std::size_t there = size();
+    if (there == 0) return 0;
+    if (!exit_.try_lock()) {
+      busy = true;
+      return 0;
+    }
+    std::size_t wanted = (there + sharers - 1) / sharers;
+    if (wanted > batch.size()) wanted = batch.size();
+    std::size_t taken = 0;
+    while (taken < wanted && (batch[taken] = cut_one()) != nullptr) ++taken;
+    exit_.unlock();
+    return taken;
+  }
+
+  // The eldest, if the predicate holds for it.
+  template <class Predicate>
+  job* pop_if(Predicate holds) noexcept {
+    if (empty()) return nullptr;
+    const prim::scoped_lock lock(exit_);
+    refill();
+    return first_ != nullptr && holds(first_) ? cut_one() : nullptr;
   }
 
   // Takes out the jobs for which the predicate holds, in one walk.
   template <class Predicate>
   job_chain take_if(Predicate holds) noexcept {
     job_chain taken;
-    const prim::scoped_lock lock(mutex_);
-    job* before = nullptr;
-    for (job* j = first_; j != nullptr;) {
-      job* const rest = j->next;
-      if (holds(j)) {
-        (before != nullptr ? before->next : first_) = rest;
-        if (rest == nullptr) last_ = before;
-        taken.append(j);
-      } else {
-        before = j;
+    const prim::scoped_lock lock(exit_);
+    job_chain kept;
+    for (;;) {
+      for (job* j = first_; j != nullptr;) {
+        job* const rest = j->next;
+        (holds(j) ? taken : kept).append(j);
+        j = rest;
       }
-      j = rest;
+      first_ = nullptr;
+      refill();
+      if (first_ == nullptr) break;
     }
-    size_.store(size_.load(prim::relaxed) - taken.size, prim::relaxed);
+    first_ = kept.first;
+    left_.store(left_.load(prim::relaxed) + taken.size, prim::release);
     return taken;
   }
 
   void close() noexcept {
-    const prim::scoped_lock lock(mutex_);
+    const prim::scoped_lock lock(entry_);
     closed_ = true;
   }
 
-  std::size_t size() const noexcept { return size_.load(prim::relaxed); }
+  bool empty() const noexcept {
+    const std::uint64_t gone = left_.load(prim::acquire);
+    return entered_.load(prim::acquire) == gone;
+  }
+  // A moment's count.
+  std::size_t size() const noexcept {
+    const std::uint64_t gone = left_.load(prim::acquire);
+    return static_cast<std::size_t>(entered_.load(prim::acquire) - gone);
+  }
   // Jobs ever pushed. Whoever has seen a job that came from here sees it counted.
   std::uint64_t pushed() const noexcept { return pushed_.load(prim::acquire); }
 
  private:
-  void link(const job_chain& chain) noexcept HEDDLE_REQUIRES(mutex_) {
-    if (chain.size == 0) return;
-    (last_ != nullptr ? last_->next : first_) = chain.first;
-    last_ = chain.last;
-    last_->next = nullptr;
-    size_.store(size_.load(prim::relaxed) + chain.size, prim::relaxed);
+  void append(const job_chain& chain) noexcept HEDDLE_REQUIRES(entry_) {
+    (arriving_last_ != nullptr ? arriving_last_->next : arriving_) = chain.first;
+    arriving_last_ = chain.last;
+    arriving_last_->next = nullptr;
+    entered_.store(entered_.load(prim::relaxed) + chain.size, prim::release);
   }
 
-  prim::mutex mutex_;
-  job* first_ HEDDLE_GUARDED_BY(mutex_) = nullptr;
-  job* last_ HEDDLE_GUARDED_BY(mutex_) = nullptr;
-  bool closed_ HEDDLE_GUARDED_BY(mutex_) = false;
-  prim::atomic<std::size_t> size_{0};
+  void refill() noexcept HEDDLE_REQUIRES(exit_) {
+    if (first_ != nullptr || empty()) return;
+    const prim::scoped_lock lock(entry_);
+    first_ = arriving_;
+    arriving_ = arriving_last_ = nullptr;
+  }
+
+  job* cut_one() noexcept HEDDLE_REQUIRES(exit_) {
+    refill();
+    job* const j = first_;
+    if (j == nullptr) return nullptr;
+    first_ = j->next;
+    left_.store(left_.load(prim::relaxed) + 1, prim::release);
+    return j;
+  }
+
+  alignas(destructive_interference) prim::short_lock entry_;
+  bool closed_ HEDDLE_GUARDED_BY(entry_) = false;
+  job* arriving_ HEDDLE_GUARDED_BY(entry_) = nullptr;
+  job* arriving_last_ HEDDLE_GUARDED_BY(entry_) = nullptr;
+  prim::atomic<std::uint64_t> entered_{0};
   prim::atomic<std::uint64_t> pushed_{0};
+
+  alignas(destructive_interference) prim::short_lock exit_;
+  job* first_ HEDDLE_GUARDED_BY(exit_) = nullptr;
+  prim::atomic<std::uint64_t> left_{0};
 };
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

@@ -8,6 +8,7 @@
 
 #include <heddle/future/state.hpp>
 #include <heddle/kernel/quota.hpp>
+#include <heddle/prim/patience.hpp>
 #include <heddle/prim/thread_local.hpp>
 
 namespace heddle::inline HEDDLE_ABI::detail {
@@ -28,12 +29,22 @@ unsigned cores_of_this_process() noexcept {
   }
 }
 
+// One a worker, in powers of two: enough that submitters rarely meet, few enough to look through.
+std::size_t shards_for(const thread_pool_options& options, bool fifo) noexcept {
+  if (fifo) return 1;
+  const unsigned workers =
+      options.workers != 0 ? options.workers : prim::thread::hardware_concurrency();
+  return std::clamp<std::size_t>(workers, 1, prim::limits::pool_shards);
+}
+
 }  // namespace
 
 pool_core::pool_core(thread_pool_options options)
     : options_(std::move(options)),
       fifo_(options_.schedule == scheduling::fifo),
-      follows_cores_(options_.workers == 0) {
+      follows_cores_(options_.workers == 0),
+      spin_(options_.spin),
+      injected_(shards_for(options_, fifo_)) {
   if (options_.workers > most_workers) {
     throw std::invalid_argument("thread_pool: " + std::to_string(options_.workers) +
                                 " workers; the most is " + std::to_string(most_workers));
@@ -42,7 +53,8 @@ pool_core::pool_core(thread_pool_options options)
     throw std::invalid_argument("thread_pool: max_spares " + std::to_string(options_.max_spares) +
                                 "; the most is " + std::to_string(most_workers));
   }
-  if (options_.spare_keep_alive.count() < 0 || options_.stuck_after.count() < 0) {
+  if (options_.spare_keep_alive.count() < 0 || options_.stuck_after.count() < 0 ||
+      options_.spin.count() < 0) {
     throw std::invalid_argument("thread_pool: a negative duration in the options");
   }
   if (options_.core_count == nullptr) options_.core_count = &cores_of_this_process;
@@ -212,6 +224,7 @@ job* pool_core::next_job(worker& w) noexcept {
           state_.searcher_appears();
         }
         j = stolen_job(s);
+        if (j == nullptr) j = awaited_job(s);
       }
       if (j != nullptr) {
         end_search(w);
@@ -229,16 +242,40 @@ job* pool_core::own_job(slot& s) noexcept {
   // Now and then the eldest go first: a task that keeps submitting, here or in front of others,
   // must not keep them waiting for ever.
   if (++s.tick % fairness_interval == 0) {
-    if ((j = injected_.pop()) != nullptr) return j;
+    if ((j = injected_.pop(s.number)) != nullptr) return j;
     if (s.deque.steal(j) == ws_deque<job*>::theft::success) return j;
   }
   if ((j = s.inbox.pop()) != nullptr) return j;
   if (s.deque.pop(j)) return j;
-  return injected_.pop();
+  bool busy = false;
+  return injected_job(s, busy);
+}
+
+// From the shared queues: a worker takes its share of what is there, up to a batch, runs the first
+// and keeps the others where everybody can steal them. They go into the deque newest first, so that
+// the owner pops them in the order in which they came.
+job* pool_core::injected_job(slot& s, bool& busy) noexcept {
+  if (fifo_) return injected_.pop();
+  job* batch[prim::limits::pool_batch];
+  const std::size_t taken = injected_.take(s.number, batch, size(), busy);
+  if (taken == 0) return nullptr;
+  if (taken == 1) return batch[0];
+  for (std::size_t i = taken - 1; i != 0; --i) {
+    try {
+      s.deque.push(batch[i]);
+    } catch (const std::bad_alloc&) {
+      job_chain one;
+      one.append(batch[i]);
+      injected_.take_over(one);
+    }
+  }
+  notify();  // for whoever fell asleep while they were in nobody's queue
+  return batch[0];
 }
 
 job* pool_core::stolen_job(slot& s) noexcept {
   const auto count = static_cast<std::uint32_t>(slots_.size());
+  prim::patience spin;
   for (bool again = true; again;) {
     again = false;
     const std::uint32_t start = s.random.below(count);
@@ -258,8 +295,32 @@ job* pool_core::stolen_job(slot& s) noexcept {
           break;
       }
     }
-    if (job* const j = injected_.pop()) return j;
+    bool busy = false;
+    if (job* const j = injected_job(s, busy)) return j;
+    if (busy) {
+      again = true;
+      spin.wait();  // for a lock that somebody holds for a moment
+    }
   }
+  return nullptr;
+}
+
+// Looks out for work for a while before the thread goes to sleep. It looks from time to time only:
+// whoever watches a queue all the time takes its line away from those who fill it, and finds jobs
+// one by one instead of in batches.
+job* pool_core::awaited_job(slot& s) noexcept {
+  if (spin_ == spin_.zero() || state_.searchers() != 1) return nullptr;
+  constexpr unsigned pauses_between_looks = 16;
+  constexpr unsigned looks_between_clocks = 4;
+  const auto end = prim::clock::now() + spin_;
+  do {
+    for (unsigned look = 0; look < looks_between_clocks; ++look) {
+      for (unsigned i = 0; i < pauses_between_looks; ++i) prim::pause();
+      if (stopping_.load(prim::relaxed) || !s.inbox.empty()) return s.inbox.pop();
+      if (!any_work()) continue;
+      if (job* const j = stolen_job(s)) return j;
+    }
+  } while (prim::clock::now() < end);
   return nullptr;
 }
 
@@ -337,7 +398,7 @@ bool pool_core::any_work() const noexcept {
   // Pairs with the fence of notify(): whoever has changed the word and finds nothing here is seen,
   // in the word, by whoever submits afterwards.
   prim::fence(prim::seq_cst);
-  if (injected_.size() != 0) return true;
+  if (!injected_.empty()) return true;
   return std::ranges::any_of(slots_, [](const auto& s) { return !s->deque.empty(); });
 }
 

@@ -19,7 +19,7 @@
 #include <heddle/sync/blocking_region.hpp>
 #include <heddle/sync/event_count.hpp>
 
-#include "job_queue.hpp"
+#include "injection.hpp"
 #include "sleep_state.hpp"
 
 namespace heddle::inline HEDDLE_ABI::detail {
@@ -92,7 +92,9 @@ class pool_core {
   void run(worker& w) noexcept;
   job* next_job(worker& w) noexcept;
   job* own_job(slot& s) noexcept;
+  job* injected_job(slot& s, bool& busy) noexcept;
   job* stolen_job(slot& s) noexcept;
+  job* awaited_job(slot& s) noexcept;
   void execute(worker& w, job* j) noexcept;
   void push_local(slot& s, const job_chain& chain) noexcept;
   job_chain with_times(const job_chain& chain) noexcept;
@@ -143,10 +145,11 @@ class pool_core {
   thread_pool_options options_;
   const bool fifo_;
   const bool follows_cores_;
+  const std::chrono::nanoseconds spin_;
   std::vector<std::unique_ptr<slot>> slots_;
 
   alignas(destructive_interference) sleep_state state_;
-  alignas(destructive_interference) job_queue injected_;
+  alignas(destructive_interference) injection injected_;
   // Of tasks that run on a thread without a slot.
   shared_counter submitted_, started_, completed_;
   shared_counter discarded_, helped_, blocked_, starved_, wakeups_;

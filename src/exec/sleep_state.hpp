@@ -16,6 +16,9 @@ class sleep_state {
     const std::uint64_t word = word_.load(prim::relaxed);
     return (word >> 32) == 0 && word != 0;
   }
+  unsigned searchers() const noexcept {
+    return static_cast<unsigned>(word_.load(prim::relaxed) >> 32);
+  }
   unsigned sleepers() const noexcept {
     return static_cast<unsigned>(word_.load(prim::relaxed) & 0xFFFFFFFF);
   }

@@ -18,6 +18,13 @@ std::uint64_t next_seed() noexcept {
   return z ^ (z >> 31);
 }
 
+std::uint32_t thread_number() noexcept {
+  static constinit atomic<std::uint32_t> last{0};
+  constinit static thread_local std::uint32_t mine = 0;
+  if (mine == 0) mine = last.fetch_add(1, relaxed) + 1;
+  return mine;
+}
+
 }  // namespace heddle::inline HEDDLE_ABI::prim
 
 #endif

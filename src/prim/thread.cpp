@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,6 +23,11 @@ void set_thread_name(std::string_view name) noexcept {
 }
 
 int kernel_thread_id() noexcept { return static_cast<int>(syscall(SYS_gettid)); }
+
+void nap() noexcept {
+  constexpr timespec time{.tv_sec = 0, .tv_nsec = 50'000};
+  nanosleep(&time, nullptr);
+}
 
 void at_fork(void (*before)(), void (*in_parent)(), void (*in_child)()) {
   if (pthread_atfork(before, in_parent, in_child) != 0) throw std::bad_alloc();

@@ -9,6 +9,7 @@
 
 #include <heddle/base/hook.hpp>
 #include <heddle/prim/config.hpp>
+#include <heddle/prim/limits.hpp>
 
 namespace heddle::inline HEDDLE_ABI {
 
@@ -48,6 +49,12 @@ struct thread_pool_options {
   unsigned workers = 0;
 
   scheduling schedule = scheduling::work_stealing;
+
+  // How long a worker that has run dry looks out for new work before it sleeps, while no other one
+  // does so: what comes meanwhile begins at once, and needs no system call to wake anybody. An idle
+  // pool thus burns that much once. Zero: it sleeps at once.
+  std::chrono::nanoseconds spin = default_spin;
+  static constexpr std::chrono::nanoseconds default_spin{prim::limits::pool_spin_ns};
 
   // Threads that may stand in for workers that wait: at most workers + max_spares threads exist
   // (more only for a while after the cores have become fewer).

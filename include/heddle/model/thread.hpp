@@ -116,6 +116,7 @@ class thread {
 inline void yield(model::detail::where w = model::detail::where::current()) noexcept {
   if (model::detail::executing) model::detail::yield(w);
 }
+inline void nap(model::detail::where w = model::detail::where::current()) noexcept { yield(w); }
 inline void pause(model::detail::where w = model::detail::where::current()) noexcept {
   if (model::detail::executing) model::detail::yield(w);
 }

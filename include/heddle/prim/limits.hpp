@@ -11,9 +11,17 @@ namespace heddle::inline HEDDLE_ABI::prim::limits {
 #if HEDDLE_MODEL
 inline constexpr std::size_t deque_capacity = 2;
 inline constexpr unsigned spin_turns = 1;
+inline constexpr unsigned yield_turns = ~0u - 1;  // a model has no priorities to be inverted
+inline constexpr int pool_spin_ns = 0;
+inline constexpr std::size_t pool_batch = 2;
+inline constexpr std::size_t pool_shards = 2;
 #else
 inline constexpr std::size_t deque_capacity = 256;
 inline constexpr unsigned spin_turns = 64;
+inline constexpr unsigned yield_turns = 256;
+inline constexpr int pool_spin_ns = 20'000;
+inline constexpr std::size_t pool_batch = 16;
+inline constexpr std::size_t pool_shards = 8;
 #endif
 
 }  // namespace heddle::inline HEDDLE_ABI::prim::limits

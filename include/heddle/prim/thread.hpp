@@ -20,6 +20,9 @@ inline thread_id this_thread_id() noexcept { return std::this_thread::get_id(); 
 // Lets another runnable thread go first, where there is one.
 inline void yield() noexcept { std::this_thread::yield(); }
 
+// Sleeps for some 50 microseconds.
+HEDDLE_API void nap() noexcept;
+
 // One turn of a spin loop.
 inline void pause() noexcept {
 #if defined(__x86_64__) || defined(__i386__)

@@ -17,7 +17,6 @@ enum class thread_slot : unsigned {
   per_thread,         // probe/per_thread
   name,               // probe/names
   timer,              // exec/timers
-  submitter,          // exec/thread_pool
   count,
 };
 
