@@ -15,6 +15,8 @@ inline constexpr unsigned yield_turns = ~0u - 1;  // a model has no priorities t
 inline constexpr int pool_spin_ns = 0;
 inline constexpr std::size_t pool_batch = 2;
 inline constexpr std::size_t pool_shards = 2;
+inline constexpr unsigned strand_turn = 2;
+inline constexpr std::size_t timer_batch = 2;
 #else
 inline constexpr std::size_t deque_capacity = 256;
 inline constexpr unsigned spin_turns = 64;
@@ -22,6 +24,8 @@ inline constexpr unsigned yield_turns = 256;
 inline constexpr int pool_spin_ns = 20'000;
 inline constexpr std::size_t pool_batch = 16;
 inline constexpr std::size_t pool_shards = 8;
+inline constexpr unsigned strand_turn = 32;
+inline constexpr std::size_t timer_batch = 64;
 #endif
 
 }  // namespace heddle::inline HEDDLE_ABI::prim::limits

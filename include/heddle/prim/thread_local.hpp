@@ -16,7 +16,8 @@ enum class thread_slot : unsigned {
   discarding,         // future/state
   per_thread,         // probe/per_thread
   name,               // probe/names
-  timer,              // exec/timers
+  running,            // exec/strand, exec/timers
+  inline_jobs,        // exec/inline_executor
   count,
 };
 
