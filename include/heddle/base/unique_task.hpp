@@ -11,8 +11,8 @@
 #include <heddle/base/job.hpp>
 #include <heddle/base/task_name.hpp>
 #include <heddle/base/unhandled.hpp>
-#include <heddle/prim/allocation.hpp>
 #include <heddle/prim/cell.hpp>
+#include <heddle/prim/cells.hpp>
 
 namespace heddle::inline HEDDLE_ABI {
 
@@ -24,11 +24,11 @@ class callable_job final : public job {
  public:
   template <class G>
   static job* make(G&& f) {
-    void* memory = prim::allocate(sizeof(callable_job), alignof(callable_job));
+    void* memory = prim::allocate_cell(sizeof(callable_job), alignof(callable_job));
     try {
       return ::new (memory) callable_job(std::forward<G>(f));
     } catch (...) {
-      prim::deallocate(memory, sizeof(callable_job), alignof(callable_job));
+      prim::deallocate_cell(memory, sizeof(callable_job), alignof(callable_job));
       throw;
     }
   }
@@ -43,7 +43,7 @@ class callable_job final : public job {
     if (v == verb::help) return;
     if (v == verb::run) self->invoke();
     self->~callable_job();
-    prim::deallocate(self, sizeof(callable_job), alignof(callable_job));
+    prim::deallocate_cell(self, sizeof(callable_job), alignof(callable_job));
   }
 
   void invoke() noexcept {

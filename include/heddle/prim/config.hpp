@@ -28,3 +28,15 @@
 #if !defined(HEDDLE_TSAN)
 #define HEDDLE_TSAN 0
 #endif
+
+// The same for AddressSanitizer.
+#if defined(__SANITIZE_ADDRESS__)
+#define HEDDLE_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HEDDLE_ASAN 1
+#endif
+#endif
+#if !defined(HEDDLE_ASAN)
+#define HEDDLE_ASAN 0
+#endif

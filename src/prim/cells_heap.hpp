@@ -1,0 +1,178 @@
+// One thread's supply of recycled cells. How it works, and why nothing is lost or handed out twice:
+// docs/protocols/cells.md.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include <heddle/prim/atomic.hpp>
+#include <heddle/prim/cells.hpp>
+#include <heddle/prim/config.hpp>
+#include <heddle/prim/thread_local.hpp>
+
+namespace heddle::inline HEDDLE_ABI::prim::detail {
+
+inline constexpr std::size_t cell_unit = 64;  // sizes are multiples of it
+inline constexpr std::size_t cell_sizes = largest_cell / cell_unit;
+inline constexpr std::size_t slab_bytes = std::size_t{1} << 21;
+
+class cell_heap;
+
+// Free cells of one slab, noted down in the first of them: the others are not touched, so that
+// their lines need not travel to be freed, nor be read to be handed out.
+struct cell_bundle {
+  static constexpr unsigned most_fellows = 27;
+
+  unsigned cells() const noexcept { return 1U + fellows; }
+
+  cell_bundle* next = nullptr;
+  std::uint16_t fellows = 0;
+  std::uint16_t places[most_fellows];  // in units, counted from the slab's beginning
+};
+static_assert(sizeof(cell_bundle) == cell_unit);
+
+// A piece of memory cut into cells of one size, aligned to its own length: a cell's address leads
+// to its slab.
+struct cell_slab {
+  explicit cell_slab(cell_heap& heap) noexcept : owner(&heap) {}
+
+  static cell_slab& of(void* cell) noexcept {
+    auto* const inside = static_cast<std::byte*>(cell);
+    return *reinterpret_cast<cell_slab*>(inside -
+                                         reinterpret_cast<std::uintptr_t>(cell) % slab_bytes);
+  }
+  static std::uint16_t place(void* cell) noexcept {
+    return static_cast<std::uint16_t>(reinterpret_cast<std::uintptr_t>(cell) % slab_bytes /
+                                      cell_unit);
+  }
+  void* at_place(std::uint16_t place) noexcept {
+    return reinterpret_cast<std::byte*>(this) + place * cell_unit;
+  }
+
+  cell_heap* const owner;  // read by whoever frees a cell, on a line that nobody writes
+
+  // The rest is the owner's alone.
+  alignas(cell_unit) cell_slab* previous = nullptr;
+  cell_slab* next = nullptr;
+  cell_bundle* bundles = nullptr;
+  unsigned free_cells = 0;  // in the bundles
+  unsigned carved = 0;      // have been handed out at least once
+  unsigned size = 0;        // of a cell, in units, less one
+};
+
+inline constexpr std::size_t slab_header = sizeof(cell_slab);
+static_assert(slab_header % cell_unit == 0);
+
+constexpr unsigned cells_in_slab(std::size_t size) noexcept {
+  return static_cast<unsigned>((slab_bytes - slab_header) / ((size + 1) * cell_unit));
+}
+
+class slab_list {
+ public:
+  cell_slab* front() const noexcept { return front_; }
+  void push_front(cell_slab& s) noexcept {
+    s.previous = nullptr;
+    s.next = front_;
+    if (front_ != nullptr) front_->previous = &s;
+    front_ = &s;
+  }
+  void remove(cell_slab& s) noexcept {
+    (s.previous != nullptr ? s.previous->next : front_) = s.next;
+    if (s.next != nullptr) s.next->previous = s.previous;
+  }
+
+ private:
+  cell_slab* front_ = nullptr;
+};
+
+// Belongs to one thread at a time, which alone calls its functions; others leave bundles of its
+// cells with it. Never destroyed: when the thread has ended, another one takes the heap over.
+class cell_heap final : public thread_exit_hook {
+ public:
+  // A heap that nobody has, or a new one, as the calling thread's. Throws std::bad_alloc.
+  static cell_heap& claim(thread_exit_hook::function at_end);
+  // For the next one to claim. What is ready stays ready.
+  void give_up() noexcept { claimed_.store(false, release); }
+  // The same, for a thread that ends: as much as possible is put in order.
+  void retire() noexcept;
+
+  void* pop(std::size_t size) {
+    shelf& s = shelves_[size];
+    if (s.count == 0) [[unlikely]]
+      refill(s, size);
+    void** const top = &s.ready[pads + --s.count];
+    // The line may lie with the thread that freed the cell; its new user will write it.
+    __builtin_prefetch(top[-static_cast<std::ptrdiff_t>(pads)], 1);
+    return *top;
+  }
+
+  void push(std::size_t size, void* cell) noexcept {
+    shelf& s = shelves_[size];
+    if (s.count == most_ready) [[unlikely]]
+      make_room(s);
+    s.ready[pads + s.count++] = cell;
+  }
+
+  // Frees a cell for a thread that has no heap.
+  static void return_one(std::size_t size, void* cell) noexcept;
+  // Gives other heaps their cells back.
+  void flush() noexcept;
+
+  static cell_statistics statistics() noexcept;
+
+ private:
+  static constexpr unsigned pads = 4;  // how far ahead lines are asked for
+  static constexpr unsigned bundle_cells = 1 + cell_bundle::most_fellows;
+  static constexpr unsigned most_ready = 3 * bundle_cells;
+  static constexpr unsigned spilled = 2 * bundle_cells;
+  static constexpr unsigned enough_ready = bundle_cells / 2;
+
+  // The cells of one size.
+  struct alignas(cell_unit) shelf {
+    unsigned count = 0;
+    unsigned turns = 0;            // of refilling since `taken` came
+    cell_bundle* taken = nullptr;  // came back, and not yet looked at
+    cell_slab* carving = nullptr;  // where cells are handed out for the first time
+    slab_list empty;               // slabs without bundles
+    slab_list partial;             // slabs with bundles
+    std::array<void*, pads + most_ready> ready{};
+
+    // What other threads have left, a stack of bundles.
+    alignas(cell_unit) atomic<cell_bundle*> returned{nullptr};
+  };
+
+  explicit cell_heap(thread_exit_hook::function at_end) noexcept;
+
+  void refill(shelf& s, std::size_t size);
+  void make_room(shelf& s) noexcept;
+
+  cell_bundle* next_returned(shelf& s) noexcept;
+  cell_bundle* next_put_away(shelf& s) noexcept;
+  void open(shelf& s, cell_bundle* b) noexcept;
+  void carve(shelf& s, std::size_t size);
+  cell_slab& fresh_slab(std::size_t size);
+
+  void spill(shelf& s, unsigned n) noexcept;
+  void put_away(cell_bundle* b) noexcept;
+  void absorb(shelf& s, unsigned bundles) noexcept;
+  void receive(std::size_t size, cell_bundle* first, cell_bundle* last) noexcept;
+
+  unsigned epoch_events() const noexcept;
+  void tick(unsigned events) noexcept;
+  void end_epoch() noexcept;
+  void let_go(unsigned slabs) noexcept;
+
+  std::array<shelf, cell_sizes> shelves_;
+
+  slab_list free_;  // slabs of no size
+  unsigned free_count_ = 0;
+  unsigned least_free_ = 0;  // in this epoch
+  unsigned slabs_ = 0;
+  unsigned events_ = 0;  // in this epoch
+
+  cell_heap* next_ = nullptr;  // of all heaps
+  atomic<bool> claimed_{true};
+};
+
+}  // namespace heddle::inline HEDDLE_ABI::prim::detail
