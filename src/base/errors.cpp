@@ -25,4 +25,7 @@ already_satisfied::~already_satisfied() = default;
 rejected::~rejected() = default;
 would_starve::~would_starve() = default;
 
+forked::forked() : error("the result was to be made by a thread of the parent process") {}
+forked::~forked() = default;
+
 }  // namespace heddle::inline HEDDLE_ABI

@@ -1,41 +1,76 @@
+#include <heddle/future/state.hpp>
+
 #include <heddle/base/errors.hpp>
 #include <heddle/base/unhandled.hpp>
-#include <heddle/future/state.hpp>
+#include <heddle/base/unique_task.hpp>
 #include <heddle/prim/thread_local.hpp>
 #include <heddle/sync/blocking_region.hpp>
 
 namespace heddle::inline HEDDLE_ABI::detail {
 
-// The last reference is gone, so these fields are this thread's alone.
+// Three things must have come about; whoever brings the last one is alone with the state.
 future_state::~future_state() {
-  if (error_read_.get()) return;
-  if (how() != outcome::error && how() != outcome::broken) return;
-  try {
-    report_unhandled(read_error());
-  } catch (...) {
-    report_unhandled(std::current_exception());
+  if (how() == outcome::broken && !error_read_.load(prim::relaxed)) {
+    try {
+      report_unhandled(read_error());
+    } catch (...) {
+      report_unhandled(std::current_exception());
+    }
   }
+  if (how() != outcome::error) return;
+  slot_.write([&](slot_room& r) {
+    auto* const error = r.as<std::exception_ptr>();
+    if (!error_read_.load(prim::relaxed)) report_unhandled(std::move(*error));
+    std::destroy_at(error);
+  });
+}
+
+void future_state::leave_unwanted() noexcept {
+  const auto now = completion_.look(prim::acquire);
+  if (now.done() && now.has(mark_entry_gone)) {
+    destroy();
+    return;
+  }
+  const auto before = completion_.set(mark_unwanted, prim::acq_rel);
+  if (before.done() && before.has(mark_entry_gone)) destroy();
+}
+
+void future_state::finish(entry e) noexcept {
+  const auto before =
+      completion_.complete(e == entry::drop ? mark_entry_gone : completion::marks::none);
+  if (before.has(mark_unwanted) && (e == entry::drop || before.has(mark_entry_gone))) destroy();
+}
+
+void future_state::finish_with(outcome how, std::exception_ptr error, entry e) noexcept {
+  if (how == outcome::error) {
+    slot_.write([&](slot_room& r) { r.construct<std::exception_ptr>(std::move(error)); });
+  }
+  outcome_.set(how);
+  finish(e);
 }
 
 bool future_state::cancel() noexcept {
-  if (!try_claim()) {
-    request_stop();
+  if (!try_claim_ahead()) {
+    run(this, own_verb::request_stop);
     return false;
   }
-  spent.store(true, prim::release);
-  drop_work();
+  run(this, own_verb::drop_work);
   finish_with(outcome::cancelled);
   return true;
 }
 
-void future_state::finish_with(outcome how, std::exception_ptr error) noexcept {
-  error_.set(std::move(error));
-  outcome_.set(how);
-  completion_.complete();
+void future_state::discard_entry() noexcept {
+  if (!try_claim_entry()) return;
+  run(this, own_verb::drop_work);
+  finish_with(outcome::cancelled);
 }
 
-void future_state::await() {
-  if (ready()) return;
+void future_state::require_own_process() const {
+  if (!ready() && generation_ != (prim::fork_generation() & generation_mask)) throw forked();
+}
+
+void future_state::await_slowly() {
+  require_own_process();
   if (home_) {
     if (blocking_delegate* const delegate = current_blocking_delegate()) {
       delegate->help(home_, this);
@@ -44,9 +79,21 @@ void future_state::await() {
   wait_for_completion(completion_, wait_kind::future);
 }
 
+bool future_state::await_until(prim::time_point deadline) {
+  require_own_process();
+  return wait_for_completion(completion_, wait_kind::future, deadline);
+}
+
+bool future_state::await(const prim::stop_token& stop) {
+  require_own_process();
+  return wait_for_completion(completion_, wait_kind::future, stop);
+}
+
 void future_state::await_regardless() noexcept {
   try {
     await();
+  } catch (const forked&) {
+    return;
   } catch (...) {
     const unannounced_waits quietly;
     wait_for_completion(completion_, wait_kind::future);
@@ -55,26 +102,58 @@ void future_state::await_regardless() noexcept {
 
 std::exception_ptr future_state::read_error() {
   switch (how()) {
-    case outcome::value:
-      return nullptr;
     case outcome::cancelled:
       return std::make_exception_ptr(cancelled());
     case outcome::broken:
-      error_read_.set(true);
+      mark_error_read();
       return std::make_exception_ptr(broken_promise());
+    case outcome::error:
+      mark_error_read();
+      return slot_.read([](const slot_room& r) { return *r.as<std::exception_ptr>(); });
     default:
-      error_read_.set(true);
-      return error_.get();
+      return nullptr;
   }
 }
 
-// Moves the error out, so that the last reference to the exception is the reader's: the producer,
-// who may drop the state at the same time, has nothing to do with it any more.
 void future_state::rethrow_error() {
-  if (!failed()) return;
+  if (failed()) std::rethrow_exception(read_error());
+}
+
+// Moves the error out, so that the last reference to the exception is the reader's: the state,
+// which may be destroyed by somebody else, has nothing to do with it any more.
+void future_state::give_error_away() {
   if (how() != outcome::error) std::rethrow_exception(read_error());
-  error_read_.set(true);
-  std::rethrow_exception(error_.write([](std::exception_ptr& e) { return std::move(e); }));
+  mark_error_read();
+  std::rethrow_exception(slot_.write(
+      [](slot_room& r) { return std::exchange(*r.as<std::exception_ptr>(), nullptr); }));
+}
+
+namespace {
+
+// Calls somebody back when a state is ready: a job that is posted then.
+class callback final : public waiter {
+ public:
+  callback(executor_ref where, job* work) noexcept : waiter(&woken), where_(where), work_(work) {}
+
+  static void woken(waiter* w) noexcept {
+    auto* const self = static_cast<callback*>(w);
+    const executor_ref where = self->where_;
+    job* const work = self->work_;
+    delete self;
+    where.post(work);
+  }
+
+ private:
+  const executor_ref where_;
+  job* const work_;
+};
+
+}  // namespace
+
+void call_when_ready(future_state& state, executor_ref where, unique_task task) {
+  state.require_own_process();
+  auto* const node = new callback(where, task.release());
+  if (!state.event().attach(*node)) callback::woken(node);
 }
 
 namespace {

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include <heddle/future/state.hpp>
+#include <heddle/prim/atomic.hpp>
 #include <heddle/prim/clock.hpp>
 #include <heddle/prim/mutex.hpp>
 #include <heddle/process/descriptor.hpp>
@@ -83,14 +84,14 @@ void validate(const command& what, const spawn_options& o) {
 // The future's state, the job that starts the command, and all that belongs to the running command.
 // Everything but the construction, cancel() and request_stop() happens on the loop's thread.
 //
-// References: one for the future; one for the start job, which the running command inherits and
-// end() gives back; one for the stop job while it is posted.
+// The entry of the state belongs to the start job, which the running command inherits, and to the
+// stop job while it is posted: the last of them drops it.
 class operation final : public detail::typed_state<completed>,
                         private exit_handler,
                         private loop_resident {
  public:
   operation(event_loop& loop, command&& what, spawn_options&& options)
-      : typed_state(&act, executor_ref{}, 2),
+      : typed_state(&act, executor_ref{}),
         loop_(loop),
         what_(std::move(what)),
         options_(std::move(options)) {}
@@ -151,7 +152,7 @@ class operation final : public detail::typed_state<completed>,
       if (v == verb::help) return;
       operation& o = static_cast<stop_job*>(j)->owner;
       if (v == verb::run) o.tell_to_stop(reason::cancelled);
-      o.release();
+      o.let_go();
     }
     operation& owner;
   };
@@ -162,11 +163,18 @@ class operation final : public detail::typed_state<completed>,
   };
 
   static void act(job* j, verb v) noexcept {
-    if (v == verb::help) return;
     auto* const self = static_cast<operation*>(j);
-    if (v == verb::run && self->try_claim()) return self->start();
-    if (v == verb::discard) self->cancel();
-    self->release();
+    if (v == verb::run) {
+      if (self->try_claim()) return self->start();
+      self->let_go();
+    } else if (v == verb::discard) {
+      self->cancel();
+      self->let_go();
+    } else if (v == detail::own_verb::request_stop) {
+      self->request_stop();
+    } else if (v == detail::own_verb::destroy) {
+      detail::destroy_state(self);
+    }
   }
 
   void start() noexcept {
@@ -298,11 +306,15 @@ class operation final : public detail::typed_state<completed>,
     } else {
       finish_with(how, std::move(error));
     }
-    release();
+    let_go();
+  }
+
+  void let_go() noexcept {
+    if (holders_.fetch_sub(1, prim::acq_rel) == 1) drop_entry();
   }
 
   // From any thread, also while the command is being started and after its end. Once is enough.
-  void request_stop() noexcept override {
+  void request_stop() noexcept {
     const prim::scoped_lock lock(mutex_);
     if (std::exchange(stop_requested_, true)) return;
     if (phase_ == phase::running) post_stop();
@@ -310,11 +322,9 @@ class operation final : public detail::typed_state<completed>,
 
   // The loop is alive: end() comes before its destruction, and takes the mutex.
   void post_stop() noexcept HEDDLE_REQUIRES(mutex_) {
-    retain();
+    holders_.fetch_add(1, prim::relaxed);
     loop_.post(&stop_job_);
   }
-
-  void destroy() noexcept override { detail::destroy_state(this); }
 
   event_loop& loop_;
   command what_;
@@ -327,6 +337,7 @@ class operation final : public detail::typed_state<completed>,
   timer kill_{loop_, &on_grace_over, this};
   reason stopping_ = reason::none;
   std::exception_ptr error_;
+  prim::atomic<int> holders_{1};
 
   prim::mutex mutex_;
   phase phase_ HEDDLE_GUARDED_BY(mutex_) = phase::starting;

@@ -57,4 +57,11 @@ class HEDDLE_API would_starve : public error {
   ~would_starve() override;
 };
 
+// A child process waited for a result that a thread of its parent was to make.
+class HEDDLE_API forked : public error {
+ public:
+  forked();
+  ~forked() override;
+};
+
 }  // namespace heddle::inline HEDDLE_ABI

@@ -4,39 +4,54 @@
 #include <chrono>
 #include <concepts>
 #include <exception>
+#include <stdexcept>
 #include <type_traits>
 #include <utility>
 
 #include <heddle/base/errors.hpp>
+#include <heddle/base/invoke.hpp>
+#include <heddle/base/unique_task.hpp>
+#include <heddle/future/callable_state.hpp>
 #include <heddle/future/state.hpp>
+#include <heddle/future/task.hpp>
 #include <heddle/prim/clock.hpp>
 #include <heddle/prim/stop_token.hpp>
 #include <heddle/sync/blocking_region.hpp>
+#include <heddle/sync/waiter.hpp>
 
 namespace heddle::inline HEDDLE_ABI {
 
 template <class T>
 class future;
+template <class T>
+class shared_future;
 
 namespace detail {
 
 struct access;
 
+// What reading a future gives: the value itself, or a reference to one that others read, too.
+template <class Antecedent>
+using read_of = decltype(std::declval<Antecedent&>().get());
+
 // A continuation takes the finished future itself, or, more simply, its value: then an error or a
 // cancellation passes it by and goes on to the next future.
-template <class F, class T>
-inline constexpr bool takes_future = std::invocable<F, future<T>>;
+template <class F, class Antecedent>
+concept takes_antecedent = std::invocable<F, Antecedent>;
+template <class F, class Antecedent>
+concept takes_value = (std::is_void_v<read_of<Antecedent>> && std::invocable<F>) ||
+                      std::invocable<F, read_of<Antecedent>>;
 
-template <class F, class T>
-struct value_result : std::invoke_result<F, T> {};
+template <class F, class Value>
+struct value_result : std::invoke_result<F, Value> {};
 template <class F>
 struct value_result<F, void> : std::invoke_result<F> {};
 
-template <class F, class T>
-struct continuation_result : value_result<F, T> {};
-template <class F, class T>
-  requires takes_future<F, T>
-struct continuation_result<F, T> : std::invoke_result<F, future<T>> {};
+template <class F, class Antecedent>
+struct continuation_result : value_result<F, read_of<Antecedent>> {};
+template <class F, class Antecedent>
+  requires takes_antecedent<F, Antecedent>
+struct continuation_result<F, Antecedent> : std::invoke_result<F, Antecedent> {};
 
 }  // namespace detail
 
@@ -74,7 +89,7 @@ class [[nodiscard]] future {
 
   // Waits, and gives the value away or throws the exception; `cancelled` and `broken_promise` are
   // such exceptions. Afterwards the future is not valid.
-  // Blocks. Throws no_state; would_starve, and then the future is as before.
+  // Blocks. Throws no_state; would_starve, forked, and then the future is as before.
   T get() {
     state("future::get").await();
     return take();
@@ -86,20 +101,18 @@ class [[nodiscard]] future {
     return take();
   }
 
-  // Blocks until ready. Throws no_state, would_starve.
+  // Blocks until ready. Throws no_state, would_starve, forked.
   void wait() { state("future::wait").await(); }
 
-  // Block until ready or the limit; true when ready. Throw no_state, would_starve.
+  // Block until ready or the limit; true when ready. Throw no_state, would_starve, forked.
   bool wait_until(prim::time_point deadline) {
-    return wait_for_completion(state("future::wait_until").event(), wait_kind::future, deadline);
+    return state("future::wait_until").await_until(deadline);
   }
   template <class Rep, class Period>
   bool wait_for(std::chrono::duration<Rep, Period> timeout) {
     return wait_until(prim::deadline_after(timeout));
   }
-  bool wait(const prim::stop_token& stop) {
-    return wait_for_completion(state("future::wait").event(), wait_kind::future, stop);
-  }
+  bool wait(const prim::stop_token& stop) { return state("future::wait").await(stop); }
 
   // Gives the work up. True: it had not begun, never will, and the future is ready with
   // `cancelled`. False: it runs or is over; running work that takes a stop_token has been asked to
@@ -113,7 +126,7 @@ class [[nodiscard]] future {
   }
 
   // Waits, and returns the exception that get() would throw, or null. Counts as reading it.
-  // Throws no_state, would_starve, std::bad_alloc.
+  // Throws no_state, would_starve, forked, std::bad_alloc.
   std::exception_ptr exception() {
     auto& s = state("future::exception");
     s.await();
@@ -125,7 +138,7 @@ class [[nodiscard]] future {
   // it is skipped, and the error passed on, when there is none.
   // If the executor refuses the work, the new future is cancelled.
   // Blocks? No. Allocates one cell. Throws no_state, std::invalid_argument for a null executor,
-  // std::bad_alloc, what moving f throws; then this future is as before.
+  // forked, std::bad_alloc, what moving f throws; then this future is as before.
   template <class F>
   auto then(executor_ref where, F&& f);
 
@@ -141,6 +154,32 @@ class [[nodiscard]] future {
   auto then_inline(F&& f) {
     return then(detail::trampoline(), std::forward<F>(f));
   }
+
+  // Calls f() once when this future is ready, on the thread that makes it so, or here if it is
+  // ready; the future stays as it is, may be read before f is called, and may be destroyed. As many
+  // callbacks as one likes, called in their order; f should be short and never block, and is called
+  // behind a callback or inline continuation that this thread is in. Its exceptions go to the
+  // unhandled handler. What Python calls add_done_callback.
+  // Blocks? No. Allocates two cells. Throws no_state, forked, std::bad_alloc, what moving f throws.
+  template <class F>
+    requires std::invocable<std::decay_t<F>>
+  void on_ready(F&& f) const {
+    on_ready(detail::trampoline(), std::forward<F>(f));
+  }
+
+  // The same on an executor. If that refuses the work, f is destroyed uncalled.
+  // Throws std::invalid_argument for a null executor as well.
+  template <class F>
+    requires std::invocable<std::decay_t<F>>
+  void on_ready(executor_ref where, F&& f) const {
+    auto& s = state("future::on_ready");
+    if (!where) throw std::invalid_argument("future::on_ready: no executor");
+    detail::call_when_ready(s, where, unique_task(std::forward<F>(f)));
+  }
+
+  // Many owners of the right to read the result, in place of this one, which becomes invalid.
+  // Needs <heddle/future/shared_future.hpp>. Throws no_state.
+  shared_future<T> share() &&;
 
  private:
   friend struct detail::access;
@@ -170,8 +209,8 @@ struct access {
   static future<T> make(typed_state<T>* adopted) noexcept {
     return future<T>(adopted);
   }
-  template <class T>
-  static typed_state<T>* state(const future<T>& f, const char* operation) {
+  template <class Future>
+  static auto* state(const Future& f, const char* operation) {
     return &f.state(operation);
   }
   template <class T>
@@ -186,18 +225,19 @@ struct access {
 };
 
 // Waits as a node in its antecedent; when that is ready it posts itself as a job.
-template <class T, class R, class F>
-class continuation final : public callable_state<R, F>, private waiter {
- public:
-  // References: one for the future, one for the node and then the queue.
-  template <class G>
-  continuation(executor_ref where, G&& f)
-      : callable_state<R, F>(&act, where, 2, std::forward<G>(f)), waiter(&woken) {}
+template <class Antecedent, class R, class F>
+class continuation final : public callable_state<continuation<Antecedent, R, F>, R, F>,
+                           private waiter {
+  using base = callable_state<continuation, R, F>;
+  using value = typename Antecedent::value_type;
 
-  void follow(future<T> antecedent) noexcept {
-    antecedent_.write([&](future<T>& a) { a = std::move(antecedent); });
-    completion& event =
-        antecedent_.read([](const future<T>& a) { return access::state(a, "then"); })->event();
+ public:
+  template <class G>
+  continuation(executor_ref where, G&& f) : base(&act, where, std::forward<G>(f)), waiter(&woken) {}
+
+  void follow(Antecedent antecedent) noexcept {
+    completion& event = access::state(antecedent, "then")->event();
+    antecedent_.write([&](Antecedent& a) { a = std::move(antecedent); });
     if (!event.attach(*this)) this->home().post(this);
   }
 
@@ -210,21 +250,22 @@ class continuation final : public callable_state<R, F>, private waiter {
   static void act(job* j, verb v) noexcept {
     auto* const self = static_cast<continuation*>(j);
     if (v == verb::help) return;  // its antecedent may not be ready
-    future<T> antecedent = self->antecedent_.write([](future<T>& a) { return std::move(a); });
+    if (v != verb::run && v != verb::discard) return base::act_on_itself(self, v);
+    // Goes in any case, and not from the destructor: chains are dropped link by link.
+    Antecedent antecedent = self->antecedent_.write([](Antecedent& a) { return std::move(a); });
     if (v == verb::discard) {
-      self->cancel();
-    } else if (self->try_claim()) {
+      self->discard_entry();
+    } else if (self->try_claim_entry()) {
       self->proceed(std::move(antecedent));
     }
-    self->release();
   }
 
-  void proceed(future<T> antecedent) noexcept {
-    if constexpr (takes_future<F, T>) {
+  void proceed(Antecedent antecedent) noexcept {
+    if constexpr (takes_antecedent<F, Antecedent>) {
       this->execute(
           [&](F&& f) -> R { return detail::invoke(std::move(f), std::move(antecedent)); });
     } else {
-      typed_state<T>* const before = access::state(antecedent, "then");
+      auto* const before = access::state(antecedent, "then");
       if (before->failed()) {
         this->drop_work();
         // Only an error has an exception yet; reading that one allocates nothing.
@@ -234,7 +275,7 @@ class continuation final : public callable_state<R, F>, private waiter {
         return;
       }
       this->execute([&](F&& f) -> R {
-        if constexpr (std::is_void_v<T>) {
+        if constexpr (std::is_void_v<value>) {
           return detail::invoke(std::move(f));
         } else {
           return detail::invoke(std::move(f), antecedent.get());
@@ -243,28 +284,32 @@ class continuation final : public callable_state<R, F>, private waiter {
     }
   }
 
-  void destroy() noexcept final { destroy_state(this); }
-
-  prim::cell<future<T>> antecedent_;
+  prim::cell<Antecedent> antecedent_;
 };
+
+// The future of what f makes of `antecedent`, which is given away unless this throws.
+template <class F, class Antecedent>
+auto continue_with(Antecedent& antecedent, executor_ref where, F&& f) {
+  using function = std::decay_t<F>;
+  static_assert(takes_antecedent<function, Antecedent> || takes_value<function, Antecedent>,
+                "a continuation takes the future, or its value, or nothing when that is void");
+  using result = typename continuation_result<function, Antecedent>::type;
+  auto* const state = access::state(antecedent, "future::then");
+  if (!where) throw std::invalid_argument("future::then: no executor");
+  state->require_own_process();
+  auto* const next =
+      make_state<continuation<Antecedent, result, function>>(where, std::forward<F>(f));
+  auto made = access::make<result>(next);
+  next->follow(std::move(antecedent));
+  return made;
+}
 
 }  // namespace detail
 
 template <class T>
 template <class F>
 auto future<T>::then(executor_ref where, F&& f) {
-  using function = std::decay_t<F>;
-  static_assert(
-      detail::takes_future<function, T> || std::is_void_v<T> || std::invocable<function, T>,
-      "a continuation takes future<T>, or T, or nothing when T is void");
-  using result = typename detail::continuation_result<function, T>::type;
-  static_cast<void>(state("future::then"));
-  if (!where) throw std::invalid_argument("future::then: no executor");
-  auto* const next =
-      detail::make_state<detail::continuation<T, result, function>>(where, std::forward<F>(f));
-  auto made = detail::access::make<result>(next);
-  next->follow(std::move(*this));
-  return made;
+  return detail::continue_with(*this, where, std::forward<F>(f));
 }
 
 template <class T>

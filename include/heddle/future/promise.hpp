@@ -12,21 +12,29 @@ namespace heddle::inline HEDDLE_ABI {
 
 namespace detail {
 
+// Its entry is the promise; the future that may be asked of it is a consumer from the start.
 template <class T>
 class promise_state final : public typed_state<T> {
  public:
-  // References: one for the promise. Its futures take theirs.
-  promise_state() noexcept : typed_state<T>(&ignore, executor_ref{}, 1) {}
+  promise_state() noexcept : typed_state<T>(&act, executor_ref{}) {}
+  // Ready from the start, without a promise. Throws what making the value throws.
+  template <class... Args>
+  explicit promise_state(std::in_place_t, Args&&... args)
+      : typed_state<T>(&act, completion::happened) {
+    this->emplace(std::forward<Args>(args)...);
+  }
 
  private:
-  static void ignore(job*, verb) noexcept {}
-  void destroy() noexcept final { destroy_state(this); }
+  static void act(job* j, verb v) noexcept {
+    if (v == own_verb::destroy) destroy_state(static_cast<promise_state*>(j));
+  }
 };
 
 }  // namespace detail
 
 // Thread-safety: used by one thread at a time; its future by another.
-// Destruction: legal at once after a result has been set. Without one, the future gets
+// Destruction: legal at once after a result has been set, also by a thread that has seen that the
+// future is ready while the call that set it has not returned. Without a result, the future gets
 // `broken_promise`.
 template <class T>
 class promise {
@@ -35,14 +43,14 @@ class promise {
   promise() : state_(detail::make_state<detail::promise_state<T>>()) {}
   promise(promise&& other) noexcept
       : state_(std::exchange(other.state_, nullptr)),
-        future_taken_(other.future_taken_),
-        satisfied_(other.satisfied_) {}
+        future_taken_(std::exchange(other.future_taken_, false)),
+        satisfied_(std::exchange(other.satisfied_, false)) {}
   promise& operator=(promise&& other) noexcept {
     if (this != &other) {
       abandon();
       state_ = std::exchange(other.state_, nullptr);
-      future_taken_ = other.future_taken_;
-      satisfied_ = other.satisfied_;
+      future_taken_ = std::exchange(other.future_taken_, false);
+      satisfied_ = std::exchange(other.satisfied_, false);
     }
     return *this;
   }
@@ -50,11 +58,10 @@ class promise {
 
   // Once. Throws already_satisfied, no_state.
   future<T> get_future() {
-    auto& s = state("promise::get_future");
     if (future_taken_) throw already_satisfied("promise::get_future: the future was taken before");
+    if (state_ == nullptr) throw no_state("promise::get_future");
     future_taken_ = true;
-    s.retain();
-    return detail::access::make<T>(&s);
+    return detail::access::make<T>(state_);
   }
 
   // Sets the result and wakes who waits. False when the consumer has cancelled: nothing is stored.
@@ -62,49 +69,65 @@ class promise {
   // exception is then the result as well, since a claimed future must become ready.
   template <class... Args>
   bool set_value(Args&&... args) {
-    auto& s = state("promise::set_value");
-    if (!claim("promise::set_value: there is a result already")) return false;
+    const claimed c = claim("promise::set_value");
+    if (c.state == nullptr) return false;
     try {
-      s.emplace(std::forward<Args>(args)...);
+      c.state->emplace(std::forward<Args>(args)...);
     } catch (...) {
-      s.finish_with(detail::outcome::error, std::current_exception());
+      c.state->finish_with(detail::outcome::error, std::current_exception(), c.hold);
       throw;
     }
-    s.finish_with_value();
+    c.state->finish_with_value(c.hold);
     return true;
   }
 
   // As set_value. Throws std::invalid_argument for a null exception.
   bool set_exception(std::exception_ptr error) {
-    auto& s = state("promise::set_exception");
     if (error == nullptr) throw std::invalid_argument("promise::set_exception: null exception");
-    if (!claim("promise::set_exception: there is a result already")) return false;
-    s.finish_with(detail::outcome::error, std::move(error));
+    const claimed c = claim("promise::set_exception");
+    if (c.state == nullptr) return false;
+    c.state->finish_with(detail::outcome::error, std::move(error), c.hold);
     return true;
   }
 
   // The consumer has cancelled, so the result is not wanted. Throws no_state.
   bool is_cancelled() const {
-    auto& s = state("promise::is_cancelled");
-    return !satisfied_ && s.ready();
+    if (state_ != nullptr) return state_->ready() && state_->how() == detail::outcome::cancelled;
+    if (!satisfied_) throw no_state("promise::is_cancelled");
+    return false;
   }
 
  private:
-  detail::promise_state<T>& state(const char* operation) const {
+  using entry = typename detail::promise_state<T>::entry;
+  struct claimed {
+    detail::promise_state<T>* state;
+    entry hold;
+  };
+
+  // The state for a result, or null when the consumer has cancelled. As soon as the result can be
+  // seen this promise may be destroyed, so it lets go of the state before, unless the future has
+  // yet to be taken.
+  claimed claim(const char* operation) {
+    if (satisfied_) throw already_satisfied(operation);
     if (state_ == nullptr) throw no_state(operation);
-    return *state_;
-  }
-  bool claim(const char* second) {
-    if (satisfied_) throw already_satisfied(second);
     satisfied_ = true;
-    return state_->try_claim();
+    if (!state_->try_claim()) return {nullptr, entry::keep};
+    if (!future_taken_) return {state_, entry::keep};
+    return {std::exchange(state_, nullptr), entry::drop};
   }
+
   void abandon() noexcept {
-    if (state_ == nullptr) return;
-    if (!satisfied_ && state_->shared() && state_->try_claim()) {
-      state_->finish_with(detail::outcome::broken);
+    auto* const s = std::exchange(state_, nullptr);
+    if (s == nullptr) return;
+    if (!satisfied_ && s->try_claim()) {
+      const bool wanted = future_taken_ && !s->unwanted();
+      if (!future_taken_) s->release();
+      s->finish_with(wanted ? detail::outcome::broken : detail::outcome::cancelled, nullptr,
+                     entry::drop);
+    } else {
+      if (!future_taken_) s->release();
+      s->drop_entry();
     }
-    std::exchange(state_, nullptr)->release();
   }
 
   detail::promise_state<T>* state_;
@@ -115,17 +138,13 @@ class promise {
 // A future that is ready. Throws std::bad_alloc, and what making the value throws.
 template <class T>
 future<std::decay_t<T>> make_ready_future(T&& value) {
-  promise<std::decay_t<T>> p;
-  auto result = p.get_future();
-  p.set_value(std::forward<T>(value));
-  return result;
+  using type = std::decay_t<T>;
+  return detail::access::make<type>(
+      detail::make_state<detail::promise_state<type>>(std::in_place, std::forward<T>(value)));
 }
 
 inline future<void> make_ready_future() {
-  promise<void> p;
-  auto result = p.get_future();
-  p.set_value();
-  return result;
+  return detail::access::make<void>(detail::make_state<detail::promise_state<void>>(std::in_place));
 }
 
 }  // namespace heddle::inline HEDDLE_ABI

@@ -1,73 +1,147 @@
 // What a future and its producer share. Users need future.hpp.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <optional>
+#include <memory>
+#include <new>
 #include <type_traits>
 #include <utility>
 
 #include <heddle/base/context_slot.hpp>
 #include <heddle/base/executor_ref.hpp>
-#include <heddle/base/invoke.hpp>
 #include <heddle/base/job.hpp>
-#include <heddle/base/task_name.hpp>
-#include <heddle/prim/allocation.hpp>
 #include <heddle/prim/atomic.hpp>
 #include <heddle/prim/cell.hpp>
+#include <heddle/prim/cells.hpp>
+#include <heddle/prim/clock.hpp>
 #include <heddle/prim/config.hpp>
+#include <heddle/prim/fork.hpp>
 #include <heddle/prim/stop_token.hpp>
 #include <heddle/sync/completion.hpp>
+
+namespace heddle::inline HEDDLE_ABI {
+class unique_task;
+}
 
 namespace heddle::inline HEDDLE_ABI::detail {
 
 // How it ended. Cancelled and broken need no exception object until somebody asks for one.
 enum class outcome : std::uint8_t { none, value, error, cancelled, broken };
 
-// Reference-counted: one reference per future, promise, queue entry or attached continuation.
+// What a state tells itself. Its job's function is its only virtual function, and understands these
+// besides what a queue says.
+struct own_verb {
+  static constexpr verb destroy{3};       // end, and give the memory back
+  static constexpr verb drop_work{4};     // free the callable of work that will not be done
+  static constexpr verb request_stop{5};  // the work runs, or is over: ask it to stop
+};
+
+// Uninitialized memory for an object; whoever uses it knows what is there.
+template <std::size_t Size, std::size_t Alignment>
+struct room {
+  room() noexcept {}  // NOLINT(modernize-use-equals-default): a default one would clear the bytes
+  template <class T>
+  T* as() noexcept {
+    return std::launder(reinterpret_cast<T*>(bytes));
+  }
+  template <class T>
+  const T* as() const noexcept {
+    return std::launder(reinterpret_cast<const T*>(bytes));
+  }
+  template <class T, class... Args>
+  void construct(Args&&... args) {
+    ::new (static_cast<void*>(bytes)) T(std::forward<Args>(args)...);
+  }
+  alignas(Alignment) std::byte bytes[Size];
+};
+template <class T>
+using room_for = room<sizeof(T), alignof(T)>;
+
+// Two sides share it: the consumers (futures, and what waits for them), who are counted, and the
+// producer (the entry in a queue, a promise, an attached continuation), of which there is one.
 //
-// Whoever claims the state, and nobody else, stores its outcome and then calls finish(). Claiming
-// is one exchange that a worker, a helper, a canceller and a promise compete for; an entry left in
-// a queue by the loser of that race is a tombstone. Protocol: docs/protocols/future.md.
+// Three marks beside the waiters' list tell who is done with it: `claimed`, `entry_gone` (the
+// producer's hold) and `unwanted` (the last consumer has left). Each is set once. The state is
+// destroyed by whoever brings the last of three things about: it is ready, its entry is gone, it is
+// unwanted.
+//
+// Whoever claims it, and nobody else, stores its outcome and then finishes it. A worker, a helper,
+// a canceller and a promise compete for the claim; an entry left in a queue by the loser of that
+// race is a tombstone. Protocol: docs/protocols/future.md.
 class HEDDLE_API future_state : public job {
  public:
   bool ready() const noexcept { return completion_.done(); }
   completion& event() noexcept { return completion_; }
   executor_ref home() const noexcept { return home_; }
 
-  void retain() noexcept { references_.fetch_add(1, prim::relaxed); }
+  // One consumer more, on the word of one that there is.
+  void retain() noexcept { consumers_.fetch_add(1, prim::relaxed); }
+  // One less. The only one there is needs no read-modify-write to know it.
   void release() noexcept {
-    if (references_.fetch_sub(1, prim::acq_rel) == 1) destroy();
+    if (consumers_.load(prim::acquire) == 1 || consumers_.fetch_sub(1, prim::acq_rel) == 1) {
+      leave_unwanted();
+    }
   }
-  bool shared() const noexcept { return references_.load(prim::acquire) > 1; }
+  bool unwanted() const noexcept { return completion_.look(prim::relaxed).has(mark_unwanted); }
 
+  // The claim of somebody who has no entry: a canceller, a promise.
   bool try_claim() noexcept {
-    return !claimed_.load(prim::relaxed) && !claimed_.exchange(true, prim::acq_rel);
+    return !completion_.look(prim::relaxed).has(mark_claimed) &&
+           !completion_.set(mark_claimed, prim::relaxed).has(mark_claimed);
   }
-
-  // The claim of a queue (run), or of somebody who comes before it (help).
-  bool try_claim_for(verb v) noexcept {
+  // The claim of a helper, whose queue keeps its entry.
+  bool try_claim_ahead() noexcept {
     if (!try_claim()) return false;
-    if (v == verb::help) spent.store(true, prim::release);
+    spent.store(true, prim::release);
     return true;
   }
+  // The claim of the entry, which is gone with it. False: the entry was a tombstone, and the state
+  // may be destroyed.
+  bool try_claim_entry() noexcept {
+    const auto before = completion_.set(mark_claimed | mark_entry_gone, prim::acq_rel);
+    if (!before.has(mark_claimed)) return true;
+    if (before.done() && before.has(mark_unwanted)) destroy();
+    return false;
+  }
+  // The entry goes, and somebody else has claimed, or will. The state may be destroyed.
+  void drop_entry() noexcept {
+    const auto before = completion_.set(mark_entry_gone, prim::acq_rel);
+    if (before.done() && before.has(mark_unwanted)) destroy();
+  }
+  // The queue gives the work up. The state may be destroyed.
+  void discard_entry() noexcept;
 
   // Completes it as cancelled if nobody has begun; else asks the work to stop and returns false.
   bool cancel() noexcept;
 
-  // For the claimer: the end without a value.
-  void finish_with(outcome how, std::exception_ptr error = nullptr) noexcept;
-
-  // For the claimer: the value has been stored.
-  void finish_with_value() noexcept {
+  // For the claimer: the end, by one read-modify-write. The state may be destroyed. `entry::drop`
+  // is for producers whose hold goes at the same time.
+  enum class entry : bool { keep, drop };
+  void finish_with(outcome how, std::exception_ptr error = nullptr, entry e = entry::keep) noexcept;
+  // The value has been stored.
+  void finish_with_value(entry e = entry::keep) noexcept {
     outcome_.set(outcome::value);
-    completion_.complete();
+    finish(e);
   }
 
-  // Waits; on a worker of home() it may do the work itself. Throws would_starve.
-  void await();
-  // The same, but where await() would throw it waits without a stand-in.
+  // Waits; on a worker of home() it may do the work itself. Throws would_starve, forked.
+  void await() {
+    if (!ready()) await_slowly();
+  }
+  // These run nothing; false at the limit.
+  bool await_until(prim::time_point deadline);
+  bool await(const prim::stop_token& stop);
+  // As await(), but where that would throw it waits without a stand-in. (Not for another process.)
   void await_regardless() noexcept;
+
+  // Throws `forked` if nobody in this process will ever make it ready.
+  void require_own_process() const;
+
+  // Requires: none of this process's threads but the caller knows it yet.
+  void note_context() noexcept { has_context_ = true; }
+  bool has_context() const noexcept { return has_context_; }
 
   // Require ready().
   outcome how() const noexcept { return outcome_.get(); }
@@ -75,29 +149,59 @@ class HEDDLE_API future_state : public job {
   // Counts as reading: the exception is no longer unhandled. Null for a value.
   // Throws std::bad_alloc.
   std::exception_ptr read_error();
-  void mark_error_read() noexcept { error_read_.set(true); }
-  // Throws the error, if there is one; once.
+  void mark_error_read() noexcept { error_read_.store(true, prim::relaxed); }
+  // Throws the error, if there is one, and keeps it for others.
   void rethrow_error();
+  // For the only reader.
+  void give_error_away();
 
  protected:
-  future_state(job::function act, executor_ref home, int references) noexcept
-      : job(act), home_(home), references_(references) {}
+  // An error, a small value, and before them a small callable.
+  using slot_room = room<8, 8>;
+  template <class T>
+  static constexpr bool fits_slot =
+      sizeof(T) <= sizeof(slot_room) && alignof(T) <= alignof(slot_room);
+
+  static constexpr auto mark_claimed = completion::marks::first;
+  static constexpr auto mark_entry_gone = completion::marks::second;
+  static constexpr auto mark_unwanted = completion::marks::third;
+
+  // With an entry, and one consumer.
+  future_state(job::function does, executor_ref home) noexcept
+      : job(does), generation_(prim::fork_generation() & generation_mask), home_(home) {}
+  // Ready, without an entry.
+  future_state(job::function does, completion::happened_t happened) noexcept
+      : job(does),
+        completion_(happened, mark_claimed | mark_entry_gone),
+        outcome_(outcome::value),
+        generation_(prim::fork_generation() & generation_mask) {}
   ~future_state();
 
-  virtual void destroy() noexcept = 0;
-  // Frees the callable of work that will not be done.
-  virtual void drop_work() noexcept {}
-  virtual void request_stop() noexcept {}
+  void finish(entry e) noexcept;
+
+  prim::cell<slot_room>& slot() noexcept { return slot_; }
 
  private:
-  const executor_ref home_;
+  static constexpr unsigned generation_mask = 0x7fff;
+
+  void destroy() noexcept { run(this, own_verb::destroy); }
+  void leave_unwanted() noexcept;
+  void await_slowly();
+
+  // In the order in which a worker and a reader need them: all within the cell's first line.
   completion completion_;
-  prim::atomic<int> references_;
-  prim::atomic<bool> claimed_{false};
+  prim::atomic<std::uint32_t> consumers_{1};
   prim::cell<outcome> outcome_{outcome::none};
-  prim::cell<bool> error_read_{false};
-  prim::cell<std::exception_ptr> error_{nullptr};
+  prim::atomic<bool> error_read_{false};
+  const std::uint16_t generation_ : 15;  // of forks, when it was made
+  std::uint16_t has_context_ : 1 = 0;
+  const executor_ref home_;
+  prim::cell<slot_room> slot_;
 };
+
+// Posts the task when the state is ready, in its turn among those who wait. Throws std::bad_alloc,
+// forked.
+HEDDLE_API void call_when_ready(future_state& state, executor_ref where, unique_task task);
 
 // A value as it is kept: references as pointers, void as a token.
 struct no_value {};
@@ -109,16 +213,16 @@ using stored = std::conditional_t<
 template <class T>
 class typed_state : public future_state {
  public:
+  using kept = stored<T>;
+
   // For the claimer. Throws what making the value throws; then nothing has been stored.
   template <class... Args>
   void emplace(Args&&... args) {
-    value_.write([&](std::optional<stored<T>>& v) {
-      if constexpr (std::is_reference_v<T>) {
-        v.emplace(std::addressof(args)...);
-      } else {
-        v.emplace(std::forward<Args>(args)...);
-      }
-    });
+    if constexpr (std::is_reference_v<T>) {
+      keep(std::addressof(args)...);
+    } else {
+      keep(std::forward<Args>(args)...);
+    }
   }
 
   template <class... Args>
@@ -127,147 +231,99 @@ class typed_state : public future_state {
     this->finish_with_value();
   }
 
-  // Requires ready(). Moves the value out, or throws the error.
+  // Requires ready(). Moves the value out, or throws the error, which nobody else will want.
   T take() {
-    this->rethrow_error();
-    return value_.write([](std::optional<stored<T>>& v) -> T {
+    if (this->failed()) this->give_error_away();
+    return place().write([](auto& r) -> T {
       if constexpr (std::is_reference_v<T>) {
-        return static_cast<T>(**v);
+        return static_cast<T>(**r.template as<kept>());
       } else if constexpr (!std::is_void_v<T>) {
-        return std::move(*v);
+        return std::move(*r.template as<kept>());
       }
     });
   }
 
+  // Requires ready(). A reference to the value, for one of several readers; or throws the error.
+  decltype(auto) view() {
+    this->rethrow_error();
+    if constexpr (std::is_reference_v<T>) {
+      return place().read(
+          [](const auto& r) -> T { return static_cast<T>(**r.template as<kept>()); });
+    } else if constexpr (!std::is_void_v<T>) {
+      return place().read([](const auto& r) -> const kept& { return *r.template as<kept>(); });
+    }
+  }
+
  protected:
+  // Small values stand in the slot; making room for one must not fail.
+  static constexpr bool value_in_slot =
+      future_state::fits_slot<kept> && std::is_nothrow_move_constructible_v<kept>;
+
   using future_state::future_state;
+  ~typed_state() {
+    if constexpr (!std::is_trivially_destructible_v<kept>) {
+      if (this->how() != outcome::value) return;
+      place().write([](auto& r) { std::destroy_at(r.template as<kept>()); });
+    }
+  }
+
+  template <class... Args>
+  void keep(Args&&... args) {
+    place().write([&](auto& r) { r.template construct<kept>(std::forward<Args>(args)...); });
+  }
 
  private:
-  prim::cell<std::optional<stored<T>>> value_;
+  struct nowhere {};
+
+  auto& place() noexcept {
+    if constexpr (value_in_slot) {
+      return this->slot();
+    } else {
+      return value_;
+    }
+  }
+
+  [[no_unique_address]] std::conditional_t<value_in_slot, nowhere, prim::cell<room_for<kept>>>
+      value_;
 };
 
-// Memory of a state, whatever its size and alignment.
+// Cells of states. The context of a task's maker, if there is one, stands behind its state.
+template <class S>
+captured_context* context_place(S* s) noexcept {
+  static_assert(sizeof(S) % alignof(captured_context) == 0);
+  return reinterpret_cast<captured_context*>(reinterpret_cast<std::byte*>(s) + sizeof(S));
+}
+template <class S>
+constexpr std::size_t state_size(bool with_context) noexcept {
+  return sizeof(S) + (with_context ? sizeof(captured_context) : 0);
+}
+
 template <class S, class... Args>
 S* make_state(Args&&... args) {
-  void* const memory = prim::allocate(sizeof(S), alignof(S));
+  bool with_context = false;
+  if constexpr (requires { typename S::carries_context; }) {
+    with_context = current_context() != nullptr;
+  }
+  const std::size_t bytes = state_size<S>(with_context);
+  void* const memory = prim::allocate_cell(bytes, alignof(S));
   try {
-    return ::new (memory) S(std::forward<Args>(args)...);
+    S* const made = ::new (memory) S(std::forward<Args>(args)...);
+    if (with_context) {
+      ::new (static_cast<void*>(context_place(made))) captured_context;
+      made->note_context();
+    }
+    return made;
   } catch (...) {
-    prim::deallocate(memory, sizeof(S), alignof(S));
+    prim::deallocate_cell(memory, bytes, alignof(S));
     throw;
   }
 }
 template <class S>
 void destroy_state(S* s) noexcept {
+  const std::size_t bytes = state_size<S>(s->has_context());
   s->~S();
-  prim::deallocate(s, sizeof(S), alignof(S));
+  prim::deallocate_cell(s, bytes, alignof(S));
 }
-
-// A state whose value a callable makes: what every task and continuation has in common.
-template <class R, class F>
-class callable_state : public typed_state<R> {
- protected:
-  template <class G>
-  callable_state(job::function act, executor_ref home, int references, G&& f)
-      : typed_state<R>(act, home, references),
-        callable_(std::in_place, std::in_place, std::forward<G>(f)) {}
-
-  // For the claimer. The callable and the context are gone before the result can be seen.
-  template <class Invoke>
-  void execute(Invoke&& invoke_callable) noexcept {
-    std::exception_ptr error;
-    {
-      const context_scope inside(context_.get());
-      const task_name_scope named(
-          callable_.read([](const std::optional<F>& f) { return task_name_of(*f); }));
-      try {
-        callable_.write([&](std::optional<F>& f) {
-          if constexpr (std::is_void_v<R>) {
-            invoke_callable(std::move(*f));
-            this->emplace();
-          } else {
-            this->emplace(invoke_callable(std::move(*f)));
-          }
-        });
-      } catch (...) {
-        error = std::current_exception();
-      }
-    }
-    drop_work();
-    if (error == nullptr) {
-      this->finish_with_value();
-    } else {
-      this->finish_with(outcome::error, std::move(error));
-    }
-  }
-
-  void drop_work() noexcept final {
-    callable_.write([](std::optional<F>& f) { f.reset(); });
-    context_.reset();
-  }
-
- private:
-  prim::cell<std::optional<F>> callable_;
-  captured_context context_;
-};
-
-// Work for an executor, and the future of its result, in one cell.
-template <class R, class F>
-class task final : public callable_state<R, F> {
- public:
-  // References: one for the future, one for the queue.
-  template <class G>
-  task(executor_ref home, G&& callable)
-      : callable_state<R, F>(&act, home, 2, std::forward<G>(callable)) {}
-
- private:
-  static void act(job* j, verb v) noexcept {
-    auto* const self = static_cast<task*>(j);
-    if (v == verb::discard) {
-      self->cancel();
-    } else if (self->try_claim_for(v)) {
-      self->execute([](F&& f) -> R { return detail::invoke(std::move(f)); });
-    }
-    if (v != verb::help) self->release();
-  }
-  void destroy() noexcept final { destroy_state(this); }
-};
-
-// The same for a callable that takes a stop_token: it hears of cancel() on its future, and of the
-// executor's own stop.
-template <class R, class F>
-class stoppable_task final : public callable_state<R, F> {
- public:
-  template <class G>
-  stoppable_task(executor_ref home, prim::stop_token executor_stop, G&& callable)
-      : callable_state<R, F>(&act, home, 2, std::forward<G>(callable)),
-        executor_stop_(std::move(executor_stop)) {}
-
- private:
-  static void act(job* j, verb v) noexcept {
-    auto* const self = static_cast<stoppable_task*>(j);
-    if (v == verb::discard) {
-      self->cancel();
-    } else if (self->try_claim_for(v)) {
-      self->run_with_token();
-    }
-    if (v != verb::help) self->release();
-  }
-
-  void run_with_token() noexcept {
-    const auto forward = [this]() noexcept { stop_.request_stop(); };
-    this->execute([&](F&& f) -> R {
-      const prim::stop_callback<decltype(forward)> link(executor_stop_, forward);
-      return detail::invoke(std::move(f), stop_.get_token());
-    });
-  }
-
-  void request_stop() noexcept final { stop_.request_stop(); }
-  void destroy() noexcept final { destroy_state(this); }
-
-  prim::stop_source stop_;
-  prim::stop_token executor_stop_;
-};
 
 // Runs (or discards) the job on this thread: at once, or, when a job that was run (or discarded) so
 // is on the stack already, as soon as that one returns, so that chains of any length need no stack.

@@ -40,7 +40,11 @@ namespace detail {
 template <future_range R>
 std::vector<future_state*> states_of(R& futures, const char* operation) {
   std::vector<future_state*> states;
-  for (auto& f : futures) states.push_back(access::state(f, operation));
+  for (auto& f : futures) {
+    future_state* const state = access::state(f, operation);
+    state->require_own_process();
+    states.push_back(state);
+  }
   return states;
 }
 
@@ -72,8 +76,8 @@ class HEDDLE_API completion_order {
 // An empty range satisfies every condition. The futures stay valid and unread; none may be moved or
 // used by another thread meanwhile.
 // On a worker, waiting for all without a limit does unstarted work of its own pool among the
-// futures itself, in their order; every other form runs nothing. Throws no_state (nothing was
-// waited for), would_starve, std::bad_alloc. Complexity: linear in the futures.
+// futures itself, in their order; every other form runs nothing. Throws no_state and forked
+// (nothing was waited for), would_starve, std::bad_alloc. Complexity: linear in the futures.
 template <future_range R>
 wait_result wait(R& futures, wait_condition until = wait_condition::all_completed,
                  prim::time_point deadline = prim::never) {
@@ -91,8 +95,8 @@ wait_result wait_for(R& futures, std::chrono::duration<Rep, Period> timeout,
 //
 // A single-pass view; the range stays the caller's and must stay in place. Leaving the loop early
 // is fine. Advancing blocks; on a worker it runs nothing. Used by one thread at a time. Throws
-// no_state and std::bad_alloc when made, would_starve when advanced. Complexity: linear in the
-// futures when made, constant amortized per future.
+// no_state, forked and std::bad_alloc when made, would_starve when advanced. Complexity: linear in
+// the futures when made, constant amortized per future.
 template <class Future>
 class completed_view {
  public:

@@ -30,7 +30,7 @@ class joint {
  public:
   static future<Result> make(std::vector<future<T>> futures, bool first_is_enough,
                              const char* operation) {
-    for (auto& f : futures) static_cast<void>(access::state(f, operation));
+    for (auto& f : futures) access::state(f, operation)->require_own_process();
     auto* const self = new joint(std::move(futures), first_is_enough);
     future<Result> result = self->promise_.get_future();
     self->attach();
@@ -117,14 +117,15 @@ class joint {
 // A future that is ready when all of them are; its value is the futures, each ready, in their
 // order. Nobody's exception is thrown by it. An empty vector is ready at once. Cancelling the new
 // future does not cancel those it waits for; they then die when the last is ready. Blocks? No.
-// Throws no_state, std::bad_alloc; then nothing was waited for. Complexity: linear in the futures.
+// Throws no_state, forked, std::bad_alloc; then nothing was waited for. Complexity: linear in the
+// futures.
 template <class T>
 future<std::vector<future<T>>> when_all(std::vector<future<T>> futures) {
   return detail::joint<T, std::vector<future<T>>>::make(std::move(futures), false, "when_all");
 }
 
 // A future that is ready when one of them is; its value is the futures and the index of that one.
-// Throws std::invalid_argument for an empty vector, no_state, std::bad_alloc.
+// Throws std::invalid_argument for an empty vector, no_state, forked, std::bad_alloc.
 template <class T>
 future<when_any_result<T>> when_any(std::vector<future<T>> futures) {
   if (futures.empty()) throw std::invalid_argument("when_any: no futures");

@@ -9,8 +9,8 @@ namespace heddle::inline HEDDLE_ABI {
 
 // An intrusive node. While it is attached to an event, `next` belongs to the event. wake() is
 // called exactly once by whoever takes the node out of the event to wake it, and may end the node's
-// life.
-struct waiter {
+// life. Aligned so that the event's word has four bits left beside the node's address.
+struct alignas(16) waiter {
   using function = void (*)(waiter*) noexcept;
 
   explicit waiter(function f) noexcept : wake(f) {}

@@ -369,7 +369,7 @@ TEST(future, value_is_moved_out_and_dies_with_the_reader) {
     {
       const counted c = f.get();
     }
-    EXPECT_EQ(counted::alive, 1);  // the promise keeps the emptied cell
+    EXPECT_EQ(counted::alive, 0);  // the promise has let go of the cell
   }
   EXPECT_EQ(counted::alive, 0);
   {
