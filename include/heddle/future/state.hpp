@@ -52,7 +52,7 @@ struct room {
   }
   template <class T, class... Args>
   void construct(Args&&... args) {
-    ::new (static_cast<void*>(bytes)) T(std::forward<Args>(args)...);
+    std::construct_at(reinterpret_cast<T*>(bytes), std::forward<Args>(args)...);
   }
   alignas(Alignment) std::byte bytes[Size];
 };
