@@ -12,6 +12,10 @@
 #include <heddle/kernel/text.hpp>
 #include <heddle/kernel/topology.hpp>
 
+#if HEDDLE_HWLOC
+#include "hwloc_topology.hpp"
+#endif
+
 namespace heddle::inline HEDDLE_ABI::kernel {
 
 namespace {
@@ -241,6 +245,10 @@ topology read_cores(const tree& files) {
 }
 
 topology read_topology(const tree& files) {
+#if HEDDLE_HWLOC
+  if (files.live())
+    if (auto machine = read_hwloc(read_affinity(files))) return *std::move(machine);
+#endif
   topology machine = read_cores(files);
   machine.caches = read_caches(files, machine.online);
   return machine;

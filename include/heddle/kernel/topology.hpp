@@ -73,6 +73,7 @@ struct topology {
 // a CPU of unknown topology is a core of its own, everything is in package 0 and node 0. CPUs that
 // are not online are left out. Costs some 25 small files or 150 µs a CPU: read it once at the
 // start, not in a loop.
+// Built with HEDDLE_HWLOC, a live tree is described by hwloc instead, unless that fails.
 HEDDLE_API topology read_topology(const tree& files = tree{});
 
 // The same without caches: some 30 µs a CPU.
