@@ -1,0 +1,93 @@
+// Gives a pool of one worker tasks in rounds of a thousand and has callgrind count one side of it.
+// While the tasks are submitted the worker is kept busy, and while the worker runs them the
+// submitter sleeps, so each side does the same work in every run.
+//
+// usage: tasks post|submit submitter|worker|reader
+// Prints how many tasks were counted. Run it under callgrind with --collect-atstart=no.
+#include <heddle/exec/thread_pool.hpp>
+
+#include <valgrind/callgrind.h>
+
+#include <cstdio>
+#include <semaphore>
+#include <string>
+#include <vector>
+
+namespace {
+
+constexpr int tasks_a_round = 1000;
+constexpr int rounds_before = 20;  // until the pool has the memory it needs
+constexpr int rounds = 20;
+
+void count(bool counts) {
+  if (counts) CALLGRIND_TOGGLE_COLLECT;
+}
+
+enum class side { submitter, worker, reader, nobody };
+
+// submit(body) gives the pool a task that calls body and keeps what comes back; read() reads and
+// destroys that.
+template <class Submit, class Read>
+void play_round(heddle::thread_pool& pool, side counted, Submit submit, Read read) {
+  std::binary_semaphore busy(0);
+  std::binary_semaphore go_on(0);
+  const bool counts_worker = counted == side::worker;
+  pool.post([&, counts_worker] {
+    busy.release();
+    go_on.acquire();
+    count(counts_worker);
+  });
+  busy.acquire();
+
+  int have_run = 0;
+  const auto body = [&have_run, counts_worker] {
+    if (++have_run == tasks_a_round) count(counts_worker);
+  };
+  count(counted == side::submitter);
+  for (int i = 0; i < tasks_a_round; ++i) submit(body);
+  count(counted == side::submitter);
+
+  go_on.release();
+  pool.wait_idle();
+  count(counted == side::reader);
+  read();
+  count(counted == side::reader);
+}
+
+template <class Submit, class Read>
+void play(heddle::thread_pool& pool, side counted, Submit submit, Read read) {
+  for (int i = 0; i < rounds_before; ++i) play_round(pool, side::nobody, submit, read);
+  for (int i = 0; i < rounds; ++i) play_round(pool, counted, submit, read);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string operation = argc == 3 ? argv[1] : "";
+  const std::string name = argc == 3 ? argv[2] : "";
+  const side counted = name == "submitter" ? side::submitter
+                       : name == "worker"  ? side::worker
+                       : name == "reader"  ? side::reader
+                                           : side::nobody;
+  heddle::thread_pool pool(1);
+  if (counted == side::nobody) {
+    std::fprintf(stderr, "usage: tasks post|submit submitter|worker|reader\n");
+    return 2;
+  }
+  if (operation == "post") {
+    play(pool, counted, [&](const auto& body) { pool.post(body); }, [] {});
+  } else if (operation == "submit") {
+    std::vector<heddle::future<void>> futures;
+    futures.reserve(tasks_a_round);
+    play(
+        pool, counted, [&](const auto& body) { futures.push_back(pool.submit(body)); },
+        [&] {
+          for (auto& future : futures) future.get();
+          futures.clear();
+        });
+  } else {
+    return 2;
+  }
+  std::printf("%d\n", rounds * tasks_a_round);
+  return 0;
+}
