@@ -56,6 +56,8 @@ says '^  allowed         6 of them: 0-2,4-6'
 says '^  physical cores  3 in 1 package, 2 threads each'
 says '^  CPU quota       1.5 cores (150 ms in every 100 ms)'
 says '^  usable cores    1.5, what the quota allows'
+says '^  compact order   0, 4, 1, 5, 2, 6$'
+says '^  scatter order   0, 1, 2, 4, 5, 6$'
 says 'mid?\[2Jdle'
 says '^  limit           256 MiB, set by control group /outer$'
 says '^  CPU-bound    2  1.5 usable cores'
@@ -67,6 +69,7 @@ grep -q 'Kernel features' out && fail "features of the running kernel in a recor
 expect 0 "" "$HEDDLE" doctor --root tree --ratio 0.5 --cap 2 --json
 says '"usable_cores": 1.5'
 says '"physical_cores": 3'
+says '"compact_order": "0,4,1,5,2,6"'
 says '"reason": "1.5 cores x (1 + 0.5) makes 2.25, capped at 2"'
 says '"features": null'
 if command -v python3 >/dev/null; then

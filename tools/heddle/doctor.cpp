@@ -12,6 +12,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
+#include <heddle/kernel/affinity.hpp>
 #include <heddle/kernel/features.hpp>
 #include <heddle/kernel/limits.hpp>
 #include <heddle/kernel/memory.hpp>
@@ -24,6 +25,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "failure.hpp"
@@ -159,6 +161,16 @@ findings look(const doctor_options& options) {
   return f;
 }
 
+// Every allowed CPU, in the order in which a pool with this affinity binds its workers.
+std::vector<int> order_of(const kernel::topology& machine, kernel::placement policy) {
+  return kernel::assign_cpus(machine, {policy}, static_cast<unsigned>(machine.allowed.size()));
+}
+
+// "8,0-3"
+std::string list_of(std::vector<int> cpus) {
+  return kernel::affinity{kernel::placement::listed, std::move(cpus)}.to_string();
+}
+
 const char* type_name(kernel::cache_type type) {
   switch (type) {
     case kernel::cache_type::data:
@@ -230,7 +242,9 @@ std::string to_json_text(const findings& f) {
         {"allowed", f.machine.allowed.to_string()},
         {"allowed_count", f.machine.allowed.size()},
         {"physical_cores", f.machine.physical_cores()},
-        {"packages", f.machine.packages()}}},
+        {"packages", f.machine.packages()},
+        {"compact_order", list_of(order_of(f.machine, kernel::placement::compact))},
+        {"scatter_order", list_of(order_of(f.machine, kernel::placement::scatter))}}},
       {"cpu_quota", to_json(f.budget.quota)},
       {"usable_cores", f.budget.usable()},
       {"caches", std::move(caches)},
@@ -304,6 +318,13 @@ std::string set_by(const std::string& cgroup, const std::string& file) {
   return fmt::format("set by control group {} ({})", cgroup, file);
 }
 
+void add_order(std::string& out, std::string_view label, std::vector<int> order) {
+  constexpr std::size_t most = 16;
+  const bool is_cut = order.size() > most;
+  if (is_cut) order.resize(most);
+  add_field(out, label, fmt::format("{}{}", fmt::join(order, ", "), is_cut ? ", ..." : ""));
+}
+
 void add_processors(std::string& out, const findings& f) {
   const kernel::topology& m = f.machine;
   add_heading(out, "Processors");
@@ -331,6 +352,8 @@ void add_processors(std::string& out, const findings& f) {
             fmt::format("{:.4g}, {}", f.budget.usable(),
                         f.budget.usable() < f.budget.allowed ? "what the quota allows"
                                                              : "every allowed CPU"));
+  add_order(out, "compact order", order_of(m, kernel::placement::compact));
+  add_order(out, "scatter order", order_of(m, kernel::placement::scatter));
 }
 
 // Alike caches in one line: "L2   2 x 1 MiB, one for each CPU".
