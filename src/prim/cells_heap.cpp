@@ -32,6 +32,8 @@ constexpr unsigned absorbed_an_epoch = 1024;
 constexpr unsigned epoch_events_per_slab = 2048;
 constexpr unsigned flushes_per_epoch = 64;
 
+constexpr unsigned kept_without_thread = 1;  // of free slabs
+
 constexpr unsigned everything = ~0U;
 
 }  // namespace
@@ -40,9 +42,13 @@ cell_heap::cell_heap(thread_exit_hook::function at_end) noexcept : thread_exit_h
   for (shelf& s : shelves_) std::fill_n(s.ready.begin(), pads, this);
 }
 
+bool cell_heap::try_claim() noexcept {
+  return !claimed_.load(relaxed) && !claimed_.exchange(true, acquire);
+}
+
 cell_heap& cell_heap::claim(thread_exit_hook::function at_end) {
   for (cell_heap* h = all_heaps.load(acquire); h != nullptr; h = h->next_) {
-    if (!h->claimed_.load(relaxed) && !h->claimed_.exchange(true, acquire)) return *h;
+    if (h->try_claim()) return *h;
   }
   auto* const h = ::new (allocate(sizeof(cell_heap), alignof(cell_heap))) cell_heap(at_end);
   h->next_ = all_heaps.load(relaxed);
@@ -53,13 +59,21 @@ cell_heap& cell_heap::claim(thread_exit_hook::function at_end) {
 }
 
 void cell_heap::retire() noexcept {
-  for (shelf& s : shelves_) {
-    spill(s, s.count);
-    absorb(s, everything);
-  }
-  let_go(free_count_);
-  least_free_ = events_ = 0;
+  for (shelf& s : shelves_) spill(s, s.count);
+  tidy_up();
   give_up();
+}
+
+void cell_heap::tidy_up() noexcept {
+  for (shelf& s : shelves_) {
+    absorb(s, everything);
+    if (s.carving != nullptr && s.carving->carved == 0) {
+      s.empty.remove(*s.carving);
+      set_free(*std::exchange(s.carving, nullptr));
+    }
+  }
+  let_go(free_count_ - std::min(free_count_, kept_without_thread));
+  least_free_ = events_ = 0;
 }
 
 // Handing out.
@@ -201,6 +215,11 @@ void cell_heap::receive(std::size_t size, cell_bundle* first, cell_bundle* last)
   do {
     last->next = top;
   } while (!returned.compare_exchange_weak(top, first, release, relaxed));
+  // A heap that has no thread has nobody else to look after it.
+  if (try_claim()) {
+    tidy_up();
+    give_up();
+  }
 }
 
 // Into its slab, which is free when no cell is missing.
@@ -222,10 +241,14 @@ void cell_heap::put_away(cell_bundle* b) noexcept {
   if (&to == s.carving) {
     s.empty.push_front(to);
   } else {
-    free_.push_front(to);
-    ++free_count_;
-    slabs_free.fetch_add(1, relaxed);
+    set_free(to);
   }
+}
+
+void cell_heap::set_free(cell_slab& s) noexcept {
+  free_.push_front(s);
+  ++free_count_;
+  slabs_free.fetch_add(1, relaxed);
 }
 
 void cell_heap::absorb(shelf& s, unsigned bundles) noexcept {

@@ -143,6 +143,8 @@ class cell_heap final : public thread_exit_hook {
   };
 
   explicit cell_heap(thread_exit_hook::function at_end) noexcept;
+  bool try_claim() noexcept;  // any thread
+  void tidy_up() noexcept;
 
   void refill(shelf& s, std::size_t size);
   void make_room(shelf& s) noexcept;
@@ -155,8 +157,9 @@ class cell_heap final : public thread_exit_hook {
 
   void spill(shelf& s, unsigned n) noexcept;
   void put_away(cell_bundle* b) noexcept;
+  void set_free(cell_slab& s) noexcept;
   void absorb(shelf& s, unsigned bundles) noexcept;
-  void receive(std::size_t size, cell_bundle* first, cell_bundle* last) noexcept;
+  void receive(std::size_t size, cell_bundle* first, cell_bundle* last) noexcept;  // any thread
 
   unsigned epoch_events() const noexcept;
   void tick(unsigned events) noexcept;

@@ -33,7 +33,7 @@ namespace detail {
 
 // What all threads hold together. Zero where cells are not recycled.
 struct cell_statistics {
-  std::size_t heaps = 0;       // as many as there were threads at one time
+  std::size_t heaps = 0;       // about as many as there were threads at one time
   std::size_t slabs = 0;       // with the free ones
   std::size_t free_slabs = 0;  // of which no cell is in use
   std::size_t bytes = 0;       // of address space: what was never used is not resident
