@@ -345,11 +345,14 @@ void misuse(std::string_view message, where w) noexcept {
 namespace prim {
 
 void*& thread_value(thread_slot slot) noexcept {
+  return thread_values()[static_cast<unsigned>(slot)];
+}
+
+void** thread_values() noexcept {
   static void* outside_of_executions[static_cast<unsigned>(thread_slot::count)];
-  const auto index = static_cast<unsigned>(slot);
-  if (!model::detail::executing) return outside_of_executions[index];
+  if (!model::detail::executing) return outside_of_executions;
   model::detail::engine& e = *model::detail::current;
-  return e.threads[e.self].values[index];
+  return e.threads[e.self].values;
 }
 
 void at_thread_exit(thread_exit_hook& hook) {

@@ -19,12 +19,13 @@ namespace heddle::inline HEDDLE_ABI::detail {
 class injection {
  public:
   explicit injection(std::size_t shards)
-      : count_(std::bit_ceil(shards)), shards_(std::make_unique<job_queue[]>(count_)) {}
+      : count_(std::bit_ceil(shards)), shards_(std::make_unique<shard_queue[]>(count_)) {}
 
-  bool push(const job_chain& chain, job_queue::origin from) noexcept {
-    return shard_of_this_thread().push(chain, from);
+  // `submitter`: any number that tells threads apart.
+  bool push(const job_chain& chain, job_queue::origin from, std::size_t submitter) noexcept {
+    return shard(submitter).push(chain, from);
   }
-  void take_over(const job_chain& chain) noexcept { shard_of_this_thread().take_over(chain); }
+  void take_over(const job_chain& chain) noexcept { shard(prim::thread_number()).take_over(chain); }
 
   // From the first shard, beginning at `start`, that has something.
   job* pop(std::size_t start = 0) noexcept {
@@ -67,10 +68,11 @@ class injection {
   std::uint64_t pushed() const noexcept { return sum(&job_queue::pushed); }
 
  private:
+  struct shard_queue : job_queue {
+    shard_queue() noexcept : job_queue(kind::looks_ahead) {}
+  };
+
   job_queue& shard(std::size_t i) noexcept { return shards_[i & (count_ - 1)]; }
-  job_queue& shard_of_this_thread() noexcept {
-    return count_ == 1 ? shards_[0] : shard(prim::thread_number());
-  }
   template <class R>
   R sum(R (job_queue::*of)() const noexcept) const noexcept {
     R all = 0;
@@ -79,7 +81,7 @@ class injection {
   }
 
   const std::size_t count_;
-  const std::unique_ptr<job_queue[]> shards_;
+  const std::unique_ptr<shard_queue[]> shards_;
 };
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <new>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -29,9 +30,25 @@ unsigned cores_of_this_process() noexcept {
   }
 }
 
+// Whether this process may give its threads such a rank is only known by trying, on a thread that
+// is not the caller's.
+void check_rank(const prim::thread_priority& rank) {
+  prim::check_priority(rank);
+  if (rank == prim::thread_priority{}) return;
+  std::exception_ptr failure;
+  prim::thread([&] {
+    try {
+      prim::set_this_thread_priority(rank);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+  }).join();
+  if (failure != nullptr) std::rethrow_exception(failure);
+}
+
 // One a worker, in powers of two: enough that submitters rarely meet, few enough to look through.
-std::size_t shards_for(const thread_pool_options& options, bool fifo) noexcept {
-  if (fifo) return 1;
+std::size_t shards_for(const thread_pool_options& options, bool in_order) noexcept {
+  if (in_order) return 1;
   const unsigned workers =
       options.workers != 0 ? options.workers : prim::thread::hardware_concurrency();
   return std::clamp<std::size_t>(workers, 1, prim::limits::pool_shards);
@@ -44,7 +61,8 @@ pool_core::pool_core(thread_pool_options options)
       fifo_(options_.schedule == scheduling::fifo),
       follows_cores_(options_.workers == 0),
       spin_(options_.spin),
-      injected_(shards_for(options_, fifo_)) {
+      bounded_(options_.queue_capacity != thread_pool_options::unbounded),
+      injected_(shards_for(options_, fifo_ || bounded_)) {
   if (options_.workers > most_workers) {
     throw std::invalid_argument("thread_pool: " + std::to_string(options_.workers) +
                                 " workers; the most is " + std::to_string(most_workers));
@@ -54,9 +72,13 @@ pool_core::pool_core(thread_pool_options options)
                                 "; the most is " + std::to_string(most_workers));
   }
   if (options_.spare_keep_alive.count() < 0 || options_.stuck_after.count() < 0 ||
-      options_.spin.count() < 0) {
+      options_.spin.count() < 0 || options_.aging.count() < 0) {
     throw std::invalid_argument("thread_pool: a negative duration in the options");
   }
+  if (options_.queue_capacity == 0) {
+    throw std::invalid_argument("thread_pool: queue_capacity 0; a task must be able to wait");
+  }
+  check_rank(options_.thread_priority);
   if (options_.core_count == nullptr) options_.core_count = &cores_of_this_process;
 
   fail_when_starved_.store(options_.when_starved == at_spare_cap::fail, prim::relaxed);
@@ -68,6 +90,13 @@ pool_core::pool_core(thread_pool_options options)
   cores_read_at_.store(prim::clock::now().time_since_epoch().count(), prim::relaxed);
   reading_cores_.store(true, prim::relaxed);  // nobody changes the limit until all is in place
   for (unsigned i = 0; i < most; ++i) slots_.push_back(std::make_unique<slot>(i));
+  if (options_.affinity.policy == kernel::placement::none) {
+    rings_ = kernel::steal_rings(most);
+  } else {
+    const kernel::topology machine = kernel::read_topology();
+    cpus_ = kernel::assign_cpus(machine, options_.affinity, most);
+    rings_ = kernel::steal_rings(machine, cpus_);
+  }
   limit_.store(wanted, prim::relaxed);
   try {
     for (unsigned i = 0; i < wanted; ++i) {
@@ -92,10 +121,13 @@ void pool_core::release() noexcept {
   if (references_.fetch_sub(1, prim::acq_rel) == 1) delete this;
 }
 
-worker* pool_core::this_worker() const noexcept {
-  auto* const w = static_cast<worker*>(prim::thread_value(prim::thread_slot::worker));
+worker* pool_core::worker_among(void* const* thread_values) const noexcept {
+  auto* const w =
+      static_cast<worker*>(thread_values[static_cast<unsigned>(prim::thread_slot::worker)]);
   return w != nullptr && &w->core == this ? w : nullptr;
 }
+
+worker* pool_core::this_worker() const noexcept { return worker_among(prim::thread_values()); }
 
 std::optional<unsigned> pool_core::worker_index() const noexcept {
   const worker* const w = this_worker();
@@ -135,11 +167,11 @@ struct pool_core::timed_job final : job {
 };
 
 job_chain pool_core::with_times(const job_chain& chain) noexcept {
-  if (!options_.measure_times) return chain;
   job_chain timed;
   for (job* j = chain.first; j != nullptr;) {
     job* const rest = j == chain.last ? nullptr : j->next;
     job* const wrapped = new (std::nothrow) timed_job(*this, j);
+    if (wrapped != nullptr) wrapped->level = j->level;
     timed.append(wrapped != nullptr ? wrapped : j);  // without memory it goes unmeasured
     j = rest;
   }
@@ -152,39 +184,84 @@ job_queue::origin pool_core::origin_of(const worker* w) const noexcept {
 }
 
 bool pool_core::enqueue(const job_chain& given) noexcept {
-  const job_chain chain = with_times(given);
-  worker* const w = this_worker();
+  const std::size_t count = given.size;
+  if (bounded_) enter_queue(count);
+  if (place(given) == submission::accepted) return true;
+  if (bounded_) leave_queue(count);
+  return false;
+}
+
+// Into the queue where the chain belongs, or discards it.
+submission pool_core::place(const job_chain& given) noexcept {
+  void* const* const mine = prim::thread_values();
+  worker* const w = worker_among(mine);
+  unsigned level = given.first->level != 0 || w == nullptr ? given.first->level : w->level;
+  if (fifo_ && level != 0) {
+    level = 0;
+    given.first->level = 0;
+  }
+  const job_chain chain = options_.measure_times ? with_times(given) : given;
   const auto origin = origin_of(w);
   // After the stop only a task that destroyed its own pool is left.
   bool accepted = !stopping_.load(prim::acquire);
-  if (accepted && origin == job_queue::origin::inside && w->held != nullptr && !fifo_) {
+  if (!accepted) {
+  } else if (level != 0 && level != normal_level) {
+    accepted = push_to_lane(level, chain, origin);
+  } else if (origin == job_queue::origin::inside && w->held != nullptr && !fifo_) {
     push_local(*w->held, chain);
-  } else if (accepted) {
-    accepted = injected_.push(chain, origin);
+  } else {
+    const auto number =
+        reinterpret_cast<std::uintptr_t>(mine[static_cast<unsigned>(prim::thread_slot::number)]);
+    accepted = injected_.push(chain, origin, number != 0 ? number : prim::thread_number());
   }
   if (accepted) {
     notify();
-    return true;
+    return submission::accepted;
   }
+  discard_chain(chain);
+  return submission::closed;
+}
+
+submission pool_core::submit(const job_chain& given) noexcept {
+  if (bounded_) {
+    const submission a = admit(given);
+    if (a != submission::accepted) {
+      if (a != submission::ran_in_caller) discard_chain(given);
+      return a;
+    }
+  }
+  const submission a = place(given);
+  if (a != submission::accepted && bounded_) leave_queue(given.size);
+  return a;
+}
+
+submission pool_core::submit_to(unsigned number, job* j) noexcept {
+  job_chain chain;
+  chain.append(j);
+  if (bounded_) {
+    const submission a = admit(chain);
+    if (a != submission::accepted) {
+      if (a != submission::ran_in_caller) discard_chain(chain);
+      return a;
+    }
+  }
+  if (options_.measure_times) chain = with_times(chain);
+  slot& s = *slots_[number];
+  if (!stopping_.load(prim::acquire) && s.inbox.push(chain, origin_of(this_worker()))) {
+    wake_slot(s);
+    return submission::accepted;
+  }
+  if (bounded_) leave_queue(1);
+  discard_chain(chain);
+  return submission::closed;
+}
+
+void pool_core::discard_chain(const job_chain& chain) noexcept {
   for (job* j = chain.first; j != nullptr;) {
     job* const rest = j == chain.last ? nullptr : j->next;
     discard_on_trampoline(j);
     j = rest;
   }
-  return false;
-}
-
-bool pool_core::enqueue_to(unsigned number, job* j) noexcept {
-  job_chain chain;
-  chain.append(j);
-  chain = with_times(chain);
-  slot& s = *slots_[number];
-  if (!stopping_.load(prim::acquire) && s.inbox.push(chain, origin_of(this_worker()))) {
-    wake_slot(s);
-    return true;
-  }
-  discard_on_trampoline(chain.first);
-  return false;
 }
 
 void pool_core::push_local(slot& s, const job_chain& chain) noexcept {
@@ -207,6 +284,7 @@ void pool_core::run(worker& w) noexcept {
   for (;;) {
     while (job* const j = next_job(w)) execute(w, j);
     if (stopping_.load(prim::acquire) || !wait_as_spare(w)) return;
+    w.take_place();
   }
 }
 
@@ -239,9 +317,11 @@ job* pool_core::next_job(worker& w) noexcept {
 
 job* pool_core::own_job(slot& s) noexcept {
   job* j = nullptr;
+  ++s.tick;
+  if (lane_jobs_.load(prim::relaxed) != 0 && (j = urgent_job(s)) != nullptr) return j;
   // Now and then the eldest go first: a task that keeps submitting, here or in front of others,
   // must not keep them waiting for ever.
-  if (++s.tick % fairness_interval == 0) {
+  if (s.tick % fairness_interval == 0) {
     if ((j = injected_.pop(s.number)) != nullptr) return j;
     if (s.deque.steal(j) == ws_deque<job*>::theft::success) return j;
   }
@@ -255,7 +335,8 @@ job* pool_core::own_job(slot& s) noexcept {
 // and keeps the others where everybody can steal them. They go into the deque newest first, so that
 // the owner pops them in the order in which they came.
 job* pool_core::injected_job(slot& s, bool& busy) noexcept {
-  if (fifo_) return injected_.pop();
+  // The order of a bounded queue is kept as well: the eldest may have to be dropped.
+  if (fifo_ || bounded_) return injected_.pop();
   job* batch[prim::limits::pool_batch];
   const std::size_t taken = injected_.take(s.number, batch, size(), busy);
   if (taken == 0) return nullptr;
@@ -273,36 +354,70 @@ job* pool_core::injected_job(slot& s, bool& busy) noexcept {
   return batch[0];
 }
 
+// The nearest first, and among those equally near a random one. Whoever was robbed a moment ago, or
+// has one job left, is passed by at first, and robbed as a last resort, the richest before others.
 job* pool_core::stolen_job(slot& s) noexcept {
-  const auto count = static_cast<std::uint32_t>(slots_.size());
   prim::patience spin;
   for (bool again = true; again;) {
     again = false;
-    const std::uint32_t start = s.random.below(count);
-    for (std::uint32_t i = 0; i < count; ++i) {
-      slot& victim = *slots_[(start + i) % count];
-      if (&victim == &s || victim.deque.empty()) continue;
-      s.steal_attempts.add();
-      job* j = nullptr;
-      switch (victim.deque.steal(j)) {
-        case ws_deque<job*>::theft::success:
-          s.steals.add();
-          return j;
-        case ws_deque<job*>::theft::lost:
-          again = true;
-          break;
-        case ws_deque<job*>::theft::empty:
-          break;
+    job* j = nullptr;
+    for (std::size_t r = 0; r < rings_.rings(s.number); ++r) {
+      const auto ring = rings_.ring(s.number, r);
+      const std::uint32_t start = s.random.below(static_cast<std::uint32_t>(ring.size()));
+      for (std::size_t i = 0; i < ring.size(); ++i) {
+        slot& victim = *slots_[ring[(start + i) % ring.size()]];
+        if (&victim == &s || victim.deque.size() < 2) continue;
+        if (victim.lately_robbed.load(prim::relaxed)) {
+          victim.lately_robbed.store(false, prim::relaxed);
+          continue;
+        }
+        if (rob(s, victim, j, again)) return j;
       }
     }
     bool busy = false;
-    if (job* const j = injected_job(s, busy)) return j;
+    if ((j = injected_job(s, busy)) != nullptr) return j;
+    if ((j = richest_victims_job(s, again)) != nullptr) return j;
+    if (lane_jobs_.load(prim::relaxed) != 0 && (j = any_lane_job()) != nullptr) return j;
     if (busy) {
       again = true;
       spin.wait();  // for a lock that somebody holds for a moment
     }
   }
   return nullptr;
+}
+
+job* pool_core::richest_victims_job(slot& s, bool& again) noexcept {
+  for (;;) {
+    slot* richest = nullptr;
+    std::size_t most = 0;
+    for (const auto& each : slots_) {
+      const std::size_t size = each.get() == &s ? 0 : each->deque.size();
+      if (size <= most) continue;
+      most = size;
+      richest = each.get();
+    }
+    if (richest == nullptr) return nullptr;
+    job* j = nullptr;
+    if (rob(s, *richest, j, again)) return j;
+  }
+}
+
+// `again` is set when another thief was faster: there may be more.
+bool pool_core::rob(slot& s, slot& victim, job*& j, bool& again) noexcept {
+  s.steal_attempts.add();
+  switch (victim.deque.steal(j)) {
+    case ws_deque<job*>::theft::success:
+      s.steals.add();
+      victim.robbed.add();
+      victim.lately_robbed.store(true, prim::relaxed);
+      return true;
+    case ws_deque<job*>::theft::lost:
+      again = true;
+      return false;
+    case ws_deque<job*>::theft::empty:
+      break;
+  }
+  return false;
 }
 
 // Looks out for work for a while before the thread goes to sleep. It looks from time to time only:
@@ -344,6 +459,8 @@ void pool_core::execute(worker& w, job* j) noexcept {
   } else {
     started_.add();
   }
+  if (bounded_) leave_queue(1);
+  const std::uint8_t outer = std::exchange(w.level, j->level);
   ++w.depth;
   if (cancelling_.load(prim::acquire)) {
     if (!is_tombstone(j)) discarded_.add();
@@ -352,12 +469,31 @@ void pool_core::execute(worker& w, job* j) noexcept {
     j->run(j, verb::run);
   }
   --w.depth;
+  count_completed(w.level);
+  w.level = outer;
   // The thread may have lost its slot, or got another, while it ran.
   if (w.held != nullptr) {
     w.held->completed.add();
   } else {
     completed_.add();
   }
+}
+
+void pool_core::count_bulk_tasks(std::uint64_t count) noexcept {
+  worker* const w = this_worker();
+  if (w != nullptr && w->held != nullptr) {
+    w->held->submitted.add(count);
+    w->held->started.add(count);
+    w->held->completed.add(count);
+  } else {
+    submitted_.add(count);
+    started_.add(count);
+    completed_.add(count);
+  }
+}
+
+void pool_core::count_completed(unsigned level) noexcept {
+  if (level != 0 && level != normal_level) lanes_[level - 1].completed.add();
 }
 
 // The entry of a task that was run, or given up, ahead of its turn.
@@ -398,7 +534,7 @@ bool pool_core::any_work() const noexcept {
   // Pairs with the fence of notify(): whoever has changed the word and finds nothing here is seen,
   // in the word, by whoever submits afterwards.
   prim::fence(prim::seq_cst);
-  if (!injected_.empty()) return true;
+  if (!injected_.empty() || lane_jobs_.load(prim::relaxed) != 0) return true;
   return std::ranges::any_of(slots_, [](const auto& s) { return !s->deque.empty(); });
 }
 
@@ -407,10 +543,24 @@ pool_statistics pool_core::statistics() {
   // In this order, so that completed <= started <= submitted.
   r.completed = completed_.read();
   for (const auto& s : slots_) r.completed += s->completed.read();
+  std::uint64_t of_other_levels = 0;
+  for (std::size_t i = 0; i < priority_levels; ++i) {
+    r.levels[i].completed = lanes_[i].completed.read();
+    of_other_levels += r.levels[i].completed;
+  }
+  level_statistics& normal = r.levels[normal_level - 1];
+  normal.completed = r.completed - std::min(r.completed, of_other_levels);
   r.started = started_.read();
   for (const auto& s : slots_) r.started += s->started.read();
-  r.submitted = injected_.pushed();
+  of_other_levels = 0;
+  r.submitted = injected_.pushed() + submitted_.read();
+  for (std::size_t i = 0; i < priority_levels; ++i) {
+    r.levels[i].submitted = lanes_[i].queue.pushed();
+    r.levels[i].queued = lanes_[i].queue.size();
+    of_other_levels += r.levels[i].submitted;
+  }
   for (const auto& s : slots_) {
+    r.robbed.push_back(s->robbed.read());
     r.submitted += s->submitted.read() + s->inbox.pushed();
     r.steal_attempts += s->steal_attempts.read();
     r.steals += s->steals.read();
@@ -420,11 +570,19 @@ pool_statistics pool_core::statistics() {
   r.blocked = blocked_.read();
   r.starved = starved_.read();
   r.wakeups = wakeups_.read();
+  r.misplaced = misplaced_.read();
+  r.over_capacity = over_capacity_.read();
+  r.refused = refused_.read();
+  r.ran_in_caller = ran_in_caller_.read();
+  r.dropped = dropped_.read();
   r.injected = injected_.size();
   r.workers = size();
   for (unsigned i = 0; i < r.workers; ++i) {
     r.queue_sizes.push_back(slots_[i]->deque.size() + slots_[i]->inbox.size());
   }
+  normal.submitted = r.submitted;
+  r.submitted += of_other_levels;
+  normal.queued = std::accumulate(r.queue_sizes.begin(), r.queue_sizes.end(), r.injected);
   const auto [low, high] = std::ranges::minmax(r.queue_sizes);
   r.min_queue = low;
   r.max_queue = high;

@@ -10,6 +10,7 @@
 #include <heddle/base/task_name.hpp>
 #include <heddle/exec/pool_options.hpp>
 #include <heddle/exec/pool_ref.hpp>
+#include <heddle/kernel/affinity.hpp>
 #include <heddle/lockfree/ws_deque.hpp>
 #include <heddle/prim/mutex.hpp>
 #include <heddle/prim/seed.hpp>
@@ -52,12 +53,24 @@ struct slot {
 
   owned_counter submitted, started, completed, steal_attempts, steals;
 
+  shared_counter robbed;                    // thefts from this slot
+  prim::atomic<bool> lately_robbed{false};  // since a thief last passed by
+
   // Under the sleep mutex. An idle slot without a holder belongs to a thread that waits, or to none
   // yet: it is woken by giving it a spare.
   worker* holder = nullptr;
   place where = place::unstarted;
   slot* below = nullptr;  // in a stack of idle slots
 };
+
+// The queue of a priority other than normal.
+struct lane {
+  job_queue queue;
+  shared_counter completed;
+};
+
+// As job::level counts: 0 is for jobs of which nothing was said.
+inline constexpr unsigned normal_level = static_cast<unsigned>(priority::normal) + 1;
 
 class pool_core {
  public:
@@ -67,9 +80,14 @@ class pool_core {
 
   void release() noexcept;
 
-  // All of the chain is accepted, or, from outside after the pool was closed, nothing of it.
+  // All of the chain is accepted, or it is discarded: from outside after the pool was closed, or
+  // when there is no room for it.
+  submission submit(const job_chain& chain) noexcept;
+  submission submit_to(unsigned number, job* j) noexcept;
+  // The same without a bound: for what was accepted elsewhere, such as continuations.
   bool enqueue(const job_chain& chain) noexcept;
-  bool enqueue_to(unsigned number, job* j) noexcept;
+
+  void count_bulk_tasks(std::uint64_t count) noexcept;
 
   unsigned size() const noexcept { return limit_.load(prim::relaxed); }
   unsigned index_limit() const noexcept;
@@ -93,10 +111,15 @@ class pool_core {
   job* next_job(worker& w) noexcept;
   job* own_job(slot& s) noexcept;
   job* injected_job(slot& s, bool& busy) noexcept;
+  job* richest_victims_job(slot& s, bool& again) noexcept;
+  bool rob(slot& s, slot& victim, job*& j, bool& again) noexcept;
   job* stolen_job(slot& s) noexcept;
   job* awaited_job(slot& s) noexcept;
   void execute(worker& w, job* j) noexcept;
+  void count_completed(unsigned level) noexcept;
   void push_local(slot& s, const job_chain& chain) noexcept;
+  submission place(const job_chain& given) noexcept;
+  void discard_chain(const job_chain& chain) noexcept;
   job_chain with_times(const job_chain& chain) noexcept;
   job_queue::origin origin_of(const worker* w) const noexcept;
   static bool is_tombstone(const job* j) noexcept;
@@ -105,6 +128,20 @@ class pool_core {
   void give_away_inbox(slot& s) noexcept;
   bool any_work() const noexcept;
   worker* this_worker() const noexcept;
+  worker* worker_among(void* const* thread_values) const noexcept;
+
+  // pool_admission.cpp: priorities, and the bound of the queue
+  bool push_to_lane(unsigned level, const job_chain& chain, job_queue::origin from) noexcept;
+  job* urgent_job(const slot& s) noexcept;
+  job* any_lane_job() noexcept;
+  job* from_lane(job* j) noexcept;
+  std::uint32_t stamp_now() const noexcept;
+  submission admit(const job_chain& chain) noexcept;
+  bool drop_oldest() noexcept;
+  void run_in_caller(const job_chain& chain) noexcept;
+  void enter_queue(std::size_t count) noexcept;
+  void count_excess(std::size_t before, std::size_t count) noexcept;
+  void leave_queue(std::size_t count) noexcept;
 
   // pool_sleep.cpp: sleeping, waking, standing in
   void notify() noexcept;
@@ -146,10 +183,22 @@ class pool_core {
   const bool fifo_;
   const bool follows_cores_;
   const std::chrono::nanoseconds spin_;
+  const bool bounded_;
   std::vector<std::unique_ptr<slot>> slots_;
+  std::vector<int> cpus_;  // of the slots; empty when they are bound to none
+  kernel::steal_rings rings_{1};
 
   alignas(destructive_interference) sleep_state state_;
   alignas(destructive_interference) injection injected_;
+  lane lanes_[priority_levels];             // those of normal priority go elsewhere
+  prim::atomic<std::size_t> lane_jobs_{0};  // in all lanes; never less than there are
+  const prim::time_point born_ = prim::clock::now();
+
+  alignas(destructive_interference) prim::atomic<std::size_t> queued_{0};  // of a bounded pool
+  event_count room_;
+  prim::atomic<bool> closing_{false};
+  shared_counter misplaced_, over_capacity_, refused_, ran_in_caller_, dropped_;
+
   // Of tasks that run on a thread without a slot.
   shared_counter submitted_, started_, completed_;
   shared_counter discarded_, helped_, blocked_, starved_, wakeups_;
@@ -200,6 +249,7 @@ class worker final : public blocking_delegate, public task_name_sink {
   worker(pool_core& pool, slot* s, unsigned i) noexcept;
 
   void main() noexcept;
+  void take_place() noexcept;
 
   void help(executor_ref home, job* j) noexcept override;
   void enter(wait_record& record) override;
@@ -213,18 +263,20 @@ class worker final : public blocking_delegate, public task_name_sink {
   slot* held;            // set by the thread itself, or by its waker while it is parked
   slot* lent = nullptr;  // what it held when it began to wait
   bool searching = false;
-  unsigned depth = 0;  // tasks on its stack
+  int bound_to = kernel::unbound;
+  unsigned depth = 0;      // tasks on its stack
+  std::uint8_t level = 0;  // of the task that runs: see job::level
   prim::parker parker;
   worker* next_spare = nullptr;  // under the sleep mutex
   bool parked_as_spare = false;  // under the sleep mutex
   bool leaving = false;          // counted in leaving_; under the sleep mutex
 
-  prim::atomic<const char*> task{nullptr};  // what runs, for reports
   prim::mutex record_mutex;
   const wait_record* waits HEDDLE_GUARDED_BY(record_mutex) = nullptr;
 
  private:
   void install() noexcept;
+  void take_rank() noexcept;
   void uninstall() noexcept;
   void call(const hook<unsigned>& h) noexcept;
 };

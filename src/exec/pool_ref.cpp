@@ -12,6 +12,10 @@ void pool_executor_post(void* self, job* j) noexcept {
   static_cast<pool_core*>(self)->enqueue({j, j, 1});
 }
 
+void count_bulk_tasks(executor_ref pool, std::uint64_t count) noexcept {
+  static_cast<pool_core*>(pool.self)->count_bulk_tasks(count);
+}
+
 namespace {
 
 // The same as far as posting goes; told apart by its address.
@@ -22,8 +26,8 @@ void post_from_placed(void* self, job* j) noexcept { pool_executor_post(self, j)
 pool_ref::pool_ref(thread_pool_options options) : core_(new pool_core(std::move(options))) {}
 pool_ref::~pool_ref() { core_->destroy(); }
 
-bool pool_ref::enqueue(job* first, job* last, std::size_t count) noexcept {
-  return core_->enqueue({first, last, count});
+submission pool_ref::submit(job* first, job* last, std::size_t count) noexcept {
+  return core_->submit({first, last, count});
 }
 
 void pool_ref::check_worker(unsigned number) const {
@@ -32,7 +36,9 @@ void pool_ref::check_worker(unsigned number) const {
                               std::to_string(core_->size()));
 }
 
-bool pool_ref::enqueue_to(unsigned number, job* j) noexcept { return core_->enqueue_to(number, j); }
+submission pool_ref::submit_to(unsigned number, job* j) noexcept {
+  return core_->submit_to(number, j);
+}
 
 executor_ref pool_ref::executor() const noexcept { return {core_, &pool_executor_post}; }
 executor_ref pool_ref::executor_of_placed() const noexcept { return {core_, &post_from_placed}; }

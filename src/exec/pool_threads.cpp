@@ -13,14 +13,12 @@
 
 namespace heddle::inline HEDDLE_ABI::detail {
 
-worker::worker(pool_core& pool, slot* s, unsigned i) noexcept : core(pool), index(i), held(s) {
-  changed = [](task_name_sink* sink, const char* now) noexcept {
-    static_cast<worker*>(sink)->task.store(now, prim::relaxed);
-  };
-}
+worker::worker(pool_core& pool, slot* s, unsigned i) noexcept : core(pool), index(i), held(s) {}
 
 void worker::main() noexcept {
   install();
+  take_place();
+  take_rank();
   // A hook may take long, and may wait; whoever relies on this thread's search must not.
   core.end_search(*this);
   call(core.options_.on_worker_start);
@@ -43,6 +41,27 @@ void worker::install() noexcept {
   prim::thread_value(prim::thread_slot::worker) = this;
   prim::thread_value(prim::thread_slot::task_name) = static_cast<task_name_sink*>(this);
   exchange_blocking_delegate(this);
+}
+
+// Where the kernel refuses what was found possible at the construction of the pool, the thread
+// works all the same; `misplaced` tells.
+void worker::take_place() noexcept {
+  if (held == nullptr || core.cpus_.empty() || bound_to == core.cpus_[held->number]) return;
+  bound_to = core.cpus_[held->number];
+  try {
+    prim::bind_this_thread(bound_to);
+  } catch (...) {
+    core.misplaced_.add();
+  }
+}
+
+void worker::take_rank() noexcept {
+  if (core.options_.thread_priority == prim::thread_priority{}) return;
+  try {
+    prim::set_this_thread_priority(core.options_.thread_priority);
+  } catch (...) {
+    core.misplaced_.add();
+  }
 }
 
 // Destructors of the program's thread-local objects run after this, when the pool may be gone.
@@ -74,9 +93,11 @@ void worker::help(executor_ref home, job* j) noexcept {
     return;
   }
   core.helped_.add();
+  const std::uint8_t outer = std::exchange(level, j->level);
   ++depth;
   j->run(j, verb::help);
   --depth;
+  level = outer;
   core.bury_tombstones(*this);
 }
 
@@ -195,7 +216,8 @@ void pool_core::join_left_threads() noexcept {
 std::uint64_t pool_core::in_flight() const noexcept {
   std::uint64_t finished = completed_.read();
   for (const auto& s : slots_) finished += s->completed.read();
-  std::uint64_t accepted = injected_.pushed();
+  std::uint64_t accepted = injected_.pushed() + submitted_.read();
+  for (const lane& l : lanes_) accepted += l.queue.pushed();
   for (const auto& s : slots_) accepted += s->submitted.read() + s->inbox.pushed();
   return accepted - finished;
 }
@@ -242,7 +264,10 @@ bool pool_core::wait_idle(prim::time_point deadline) {
 
 shutdown_report pool_core::shutdown(shutdown_mode mode, prim::time_point deadline) {
   injected_.close();
+  for (lane& l : lanes_) l.queue.close();
   for (const auto& s : slots_) s->inbox.close();
+  closing_.store(true, prim::seq_cst);
+  room_.notify_all();
   if (mode == shutdown_mode::cancel) {
     cancelling_.store(true, prim::seq_cst);
     stop_.request_stop();
@@ -260,6 +285,9 @@ void pool_core::discard_queued() noexcept {
   for (std::size_t n = injected_.size(); n != 0; --n) {
     if (job* const j = injected_.pop()) discard(j);
   }
+  for (std::size_t n = lane_jobs_.load(prim::acquire); n != 0; --n) {
+    if (job* const j = any_lane_job()) discard(j);
+  }
   for (const auto& s : slots_) {
     for (std::size_t n = s->inbox.size(); n != 0; --n) {
       if (job* const j = s->inbox.pop()) discard(j);
@@ -276,8 +304,11 @@ void pool_core::discard_queued() noexcept {
 
 void pool_core::discard(job* j) noexcept {
   started_.add();
+  if (bounded_) leave_queue(1);
   if (!is_tombstone(j)) discarded_.add();
+  const unsigned level = j->level;
   j->run(j, verb::discard);
+  count_completed(level);
   completed_.add();
 }
 
@@ -319,12 +350,12 @@ shutdown_report pool_core::report(bool completed) noexcept {
   r.completed = completed;
   if (completed) return r;
   try {
-    r.queued = injected_.size();
+    r.queued = injected_.size() + lane_jobs_.load(prim::relaxed);
     for (const auto& s : slots_) r.queued += s->deque.size() + s->inbox.size();
     const worker* const self = this_worker();
     const prim::scoped_lock lock(threads_mutex_);
     for (const auto& w : workers_) {
-      const char* const name = w->task.load(prim::relaxed);
+      const char* const name = w->name.load(prim::relaxed);
       if (w.get() == self || w->has_left || name == nullptr) continue;
       stuck_task t{w->index, std::string(readable_task_name(name)), {}, {}};
       const prim::scoped_lock record_lock(w->record_mutex);

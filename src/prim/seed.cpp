@@ -4,6 +4,7 @@
 
 #include <heddle/prim/atomic.hpp>
 #include <heddle/prim/clock.hpp>
+#include <heddle/prim/thread_local.hpp>
 
 namespace heddle::inline HEDDLE_ABI::prim {
 
@@ -20,9 +21,11 @@ std::uint64_t next_seed() noexcept {
 
 std::uint32_t thread_number() noexcept {
   static constinit atomic<std::uint32_t> last{0};
-  constinit static thread_local std::uint32_t mine = 0;
-  if (mine == 0) mine = last.fetch_add(1, relaxed) + 1;
-  return mine;
+  void*& mine = thread_value(thread_slot::number);
+  if (mine == nullptr) {
+    mine = reinterpret_cast<void*>(std::uintptr_t{last.fetch_add(1, relaxed)} + 1);
+  }
+  return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(mine));
 }
 
 }  // namespace heddle::inline HEDDLE_ABI::prim

@@ -33,12 +33,16 @@ void at_fork(void (*before)(), void (*in_parent)(), void (*in_child)()) {
   if (pthread_atfork(before, in_parent, in_child) != 0) throw std::bad_alloc();
 }
 
+namespace {
+constinit thread_local void* values[static_cast<unsigned>(thread_slot::count)] = {};
+}
+
 // Not inlined: code of another shared library, or a coroutine that moved to another thread, must
 // ask anew instead of reusing an address it computed on the way.
 [[gnu::noinline]] void*& thread_value(thread_slot slot) noexcept {
-  constinit static thread_local void* values[static_cast<unsigned>(thread_slot::count)] = {};
   return values[static_cast<unsigned>(slot)];
 }
+[[gnu::noinline]] void** thread_values() noexcept { return values; }
 
 namespace {
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <heddle/base/invoke.hpp>
+#include <heddle/prim/atomic.hpp>
 #include <heddle/prim/config.hpp>
 #include <heddle/prim/thread_local.hpp>
 
@@ -55,31 +56,30 @@ const char* task_name_of(const named_callable<F>& callable) noexcept {
 }
 
 // Whoever wants to know what its thread is doing (a pool's worker) puts one of these into the
-// thread's task_name slot.
+// thread's task_name slot; any thread may read it.
 struct task_name_sink {
-  void (*changed)(task_name_sink*, const char* name) noexcept;
-  const char* name = nullptr;
+  prim::atomic<const char*> name{nullptr};
 };
 
 // Tells the thread's sink, if there is one, what runs inside this scope.
 class task_name_scope {
  public:
   explicit task_name_scope(const char* name) noexcept
-      : sink_(static_cast<task_name_sink*>(prim::thread_value(prim::thread_slot::task_name))) {
+      : task_name_scope(name, prim::thread_value(prim::thread_slot::task_name)) {}
+  task_name_scope(const char* name, void* sink) noexcept
+      : sink_(static_cast<task_name_sink*>(sink)) {
     if (sink_ == nullptr) return;
-    before_ = std::exchange(sink_->name, name);
-    sink_->changed(sink_, name);
+    before_ = sink_->name.load(prim::relaxed);
+    sink_->name.store(name, prim::relaxed);
   }
   ~task_name_scope() {
-    if (sink_ == nullptr) return;
-    sink_->name = before_;
-    sink_->changed(sink_, before_);
+    if (sink_ != nullptr) sink_->name.store(before_, prim::relaxed);
   }
   task_name_scope(const task_name_scope&) = delete;
   task_name_scope& operator=(const task_name_scope&) = delete;
 
  private:
-  task_name_sink* sink_;
+  task_name_sink* const sink_;
   const char* before_ = nullptr;
 };
 

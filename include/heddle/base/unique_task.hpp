@@ -9,7 +9,7 @@
 
 #include <heddle/base/context_slot.hpp>
 #include <heddle/base/job.hpp>
-#include <heddle/base/task_name.hpp>
+#include <heddle/base/task_scope.hpp>
 #include <heddle/base/unhandled.hpp>
 #include <heddle/prim/cell.hpp>
 #include <heddle/prim/cells.hpp>
@@ -47,8 +47,8 @@ class callable_job final : public job {
   }
 
   void invoke() noexcept {
-    const context_scope inside(context_.get());
-    const task_name_scope named(callable_.read([](const F& f) { return task_name_of(f); }));
+    const task_scope around(context_.get(),
+                            callable_.read([](const F& f) { return task_name_of(f); }));
     try {
       callable_.write([](F& f) { static_cast<void>(std::move(f)()); });
     } catch (...) {

@@ -1,6 +1,7 @@
 // What a thread pool can be told, and what it tells.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -8,8 +9,11 @@
 #include <vector>
 
 #include <heddle/base/hook.hpp>
+#include <heddle/exec/task_options.hpp>
+#include <heddle/kernel/affinity.hpp>
 #include <heddle/prim/config.hpp>
 #include <heddle/prim/limits.hpp>
+#include <heddle/prim/scheduling.hpp>
 
 namespace heddle::inline HEDDLE_ABI {
 
@@ -43,12 +47,39 @@ struct shutdown_report {
   std::vector<stuck_task> running;  // tasks that have, the caller's own left out
 };
 
+// What submitting does when as many tasks wait as the pool's queue may hold. Workers, of this pool
+// or another, never wait, and never run the task in place: what they submit is accepted, and
+// counted in over_capacity. So is what reaches the pool by its executor(): continuations, timers.
+enum class when_full {
+  block,          // waits for room
+  reject,         // throws rejected
+  run_in_caller,  // runs the task on the submitting thread, now
+  drop_oldest,    // gives up the task that waits longest: its future is cancelled
+};
+
 struct thread_pool_options {
   // Workers; 0 = as many as the cores that affinity and CPU quota leave, rounded up, and that
   // number is followed when it changes.
   unsigned workers = 0;
 
   scheduling schedule = scheduling::work_stealing;
+
+  // Tasks that may wait for their turn; `overflow` tells what happens to one more. A bulk is
+  // admitted as a whole as soon as there is room for one. A task that was cancelled while it waited
+  // counts until its turn comes.
+  static constexpr std::size_t unbounded = static_cast<std::size_t>(-1);
+  std::size_t queue_capacity = unbounded;
+  when_full overflow = when_full::block;
+
+  // A task that has waited so long for its turn because of more urgent ones gets one in sixteen
+  // turns of a worker, whatever its priority.
+  std::chrono::milliseconds aging{100};
+
+  // On which CPUs the workers run: see kernel::assign_cpus, which also says what is refused. A
+  // spare goes where the worker was that it stands in for.
+  kernel::affinity affinity{};
+  // How the kernel ranks the pool's threads; refused at once where the process lacks the privilege.
+  prim::thread_priority thread_priority{};
 
   // How long a worker that has run dry looks out for new work before it sleeps, while no other one
   // does so: what comes meanwhile begins at once, and needs no system call to wake anybody. An idle
@@ -86,6 +117,12 @@ struct thread_pool_options {
   unsigned (*core_count)() noexcept = nullptr;
 };
 
+struct level_statistics {
+  std::uint64_t submitted = 0;
+  std::uint64_t completed = 0;
+  std::size_t queued = 0;
+};
+
 struct task_times {
   std::uint64_t tasks = 0;
   std::chrono::nanoseconds wait_total{}, wait_max{};
@@ -105,11 +142,18 @@ struct pool_statistics {
   std::uint64_t helped = 0;     // waits that ran the awaited task themselves, or tried
   std::uint64_t steal_attempts = 0;
   std::uint64_t steals = 0;
+  std::vector<std::uint64_t> robbed;  // of `steals`: from each worker
   std::uint64_t wakeups = 0;
-  std::uint64_t blocked = 0;             // waits that gave the worker's slot away
-  std::uint64_t starved = 0;             // waits for which no spare was left
-  std::size_t injected = 0;              // tasks in the shared queue
-  std::vector<std::size_t> queue_sizes;  // tasks in each worker's deque
+  std::uint64_t blocked = 0;        // waits that gave the worker's slot away
+  std::uint64_t starved = 0;        // waits for which no spare was left
+  std::uint64_t misplaced = 0;      // times that the kernel refused affinity or rank
+  std::uint64_t over_capacity = 0;  // tasks that were accepted above queue_capacity
+  std::uint64_t refused = 0;        // when_full::reject
+  std::uint64_t ran_in_caller = 0;  // when_full::run_in_caller
+  std::uint64_t dropped = 0;        // when_full::drop_oldest; they are among the discarded
+  std::array<level_statistics, priority_levels> levels{};  // by priority
+  std::size_t injected = 0;                                // tasks in the shared queues
+  std::vector<std::size_t> queue_sizes;                    // tasks in each worker's deque
   std::size_t min_queue = 0;
   std::size_t max_queue = 0;
   double load_balance = 1;  // min_queue / max_queue; 1 when all are empty

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -16,6 +17,12 @@ namespace heddle::inline HEDDLE_ABI::detail {
 
 class pool_core;
 
+// What became of jobs that were handed in. Those that were not accepted have been discarded.
+enum class submission { accepted, ran_in_caller, closed, full };
+
+// Tells the statistics of the pool whose task runs here that it did the work of so many more.
+HEDDLE_API void count_bulk_tasks(executor_ref pool, std::uint64_t count) noexcept;
+
 // The one owner of a pool's core.
 class HEDDLE_API pool_ref {
  public:
@@ -24,12 +31,12 @@ class HEDDLE_API pool_ref {
   pool_ref(const pool_ref&) = delete;
   pool_ref& operator=(const pool_ref&) = delete;
 
-  // Accepts the jobs from `first` to `last`, linked through next, in that order and in one step; or
-  // discards them and returns false, because the pool is closed.
-  bool enqueue(job* first, job* last, std::size_t count) noexcept;
+  // Accepts the jobs from `first` to `last`, linked through next, in that order and in one step, or
+  // none of them.
+  submission submit(job* first, job* last, std::size_t count) noexcept;
   // To one worker, who alone may run it. Throws std::invalid_argument before anything else.
   void check_worker(unsigned number) const;
-  bool enqueue_to(unsigned number, job* j) noexcept;
+  submission submit_to(unsigned number, job* j) noexcept;
 
   executor_ref executor() const noexcept;
   // The same pool, as the home of work that waiters may not help with.

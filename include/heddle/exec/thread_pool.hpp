@@ -1,6 +1,7 @@
 // The thread pool: work goes in, futures come out.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <concepts>
 #include <iterator>
@@ -14,10 +15,15 @@
 
 #include <heddle/base/executor_ref.hpp>
 #include <heddle/base/unique_task.hpp>
+#include <heddle/exec/batch.hpp>
+#include <heddle/exec/bulk_job.hpp>
 #include <heddle/exec/ordered_map.hpp>
 #include <heddle/exec/pool_options.hpp>
 #include <heddle/exec/pool_ref.hpp>
+#include <heddle/exec/task_options.hpp>
 #include <heddle/future/future.hpp>
+#include <heddle/future/make_task.hpp>
+#include <heddle/future/wait.hpp>
 #include <heddle/prim/clock.hpp>
 
 namespace heddle::inline HEDDLE_ABI {
@@ -47,11 +53,25 @@ auto bind_call(F&& f, Args&&... args) {
 }
 
 template <class F, class... Args>
-concept takes_stop = std::invocable<std::decay_t<F>, prim::stop_token, std::decay_t<Args>...>;
-
-template <class F, class... Args>
 concept submittable =
     takes_stop<F, Args...> || std::invocable<std::decay_t<F>, std::decay_t<Args>...>;
+
+// As a job carries it. Throws std::invalid_argument.
+inline std::uint8_t job_level(std::optional<priority> level) {
+  if (!level) return 0;
+  const auto number = static_cast<unsigned>(*level);
+  if (number < priority_levels) return static_cast<std::uint8_t>(number + 1);
+  throw std::invalid_argument("thread_pool: priority " + std::to_string(number) +
+                              "; the least urgent is " + std::to_string(priority_levels - 1));
+}
+
+template <std::integral N>
+std::size_t checked_count(N count) {
+  if (std::cmp_less(count, 0)) {
+    throw std::invalid_argument("thread_pool: " + std::to_string(count) + " tasks");
+  }
+  return static_cast<std::size_t>(count);
+}
 
 // Function pointers, std::function and the like can be empty; others cannot.
 template <class F>
@@ -59,34 +79,6 @@ void check_callable(const F& f, const char* operation) {
   if constexpr (!std::is_function_v<F> && requires { static_cast<bool>(f == nullptr); }) {
     if (f == nullptr)
       throw std::invalid_argument(std::string("thread_pool::") + operation + ": a null callable");
-  }
-}
-
-template <class F>
-struct task_result : std::invoke_result<F> {};
-template <class F>
-  requires takes_stop<F>
-struct task_result<F> : std::invoke_result<F, prim::stop_token> {};
-
-// A job for the pool and the future of its result; the caller enqueues the job or discards it.
-template <class R>
-struct made_task {
-  future<R> result;
-  job* work;
-};
-
-template <class F>
-auto make_task(executor_ref home, const pool_ref& pool, F&& f)
-    -> made_task<typename task_result<std::decay_t<F>>::type> {
-  using function = std::decay_t<F>;
-  using result = typename task_result<function>::type;
-  if constexpr (takes_stop<function>) {
-    auto* const made =
-        make_state<stoppable_task<result, function>>(home, pool.stop_token(), std::forward<F>(f));
-    return {access::make<result>(made), made};
-  } else {
-    auto* const made = make_state<task<result, function>>(home, std::forward<F>(f));
-    return {access::make<result>(made), made};
   }
 }
 
@@ -119,16 +111,32 @@ class thread_pool {
   // Runs f(args...), or f(stop_token, args...) if it takes one, on a worker; the future has the
   // result. Cancelling the future gives up a task that has not begun, and trips the token of one
   // that has. Workers may submit until the pool has drained; others until shutdown is called.
-  // Blocks? Briefly, for a lock. Allocates one cell. Throws rejected after shutdown,
-  // std::invalid_argument for a null callable, std::bad_alloc, what copying the arguments throws;
-  // then nothing was accepted.
+  // Blocks? No, unless the queue is bounded and full. Allocates one cell. Throws rejected after
+  // shutdown, or when a bounded queue is full and options.overflow says so; std::invalid_argument
+  // for a null callable, std::bad_alloc, what copying the arguments throws; then nothing was
+  // accepted.
   template <class F, class... Args>
     requires detail::submittable<F, Args...>
   auto submit(F&& f, Args&&... args) {
+    return submit(task_options{}, std::forward<F>(f), std::forward<Args>(args)...);
+  }
+
+  // The same with a priority, or with whatever else task_options say. Throws std::invalid_argument
+  // for a priority above 7. A pool of strict order (scheduling::fifo) does not heed priorities.
+  template <class F, class... Args>
+    requires detail::submittable<F, Args...>
+  auto submit(priority level, F&& f, Args&&... args) {
+    return submit(task_options{.level = level}, std::forward<F>(f), std::forward<Args>(args)...);
+  }
+  template <class F, class... Args>
+    requires detail::submittable<F, Args...>
+  auto submit(task_options options, F&& f, Args&&... args) {
     detail::check_callable(f, "submit");
+    const std::uint8_t level = detail::job_level(options.level);
     auto made =
-        detail::make_task(pool_.executor(), pool_,
+        detail::make_task(pool_.executor(), pool_.stop_token(), std::move(options.stop),
                           detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
+    made.work->level = level;
     accept(made.work, made.work, 1, "submit");
     return std::move(made.result);
   }
@@ -163,20 +171,41 @@ class thread_pool {
     job* const j = task.release();
     accept(j, j, 1, "post");
   }
+  template <class F, class... Args>
+    requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
+  void post(priority level, F&& f, Args&&... args) {
+    post(task_options{.level = level}, std::forward<F>(f), std::forward<Args>(args)...);
+  }
+  template <class F, class... Args>
+    requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
+  void post(task_options options, F&& f, Args&&... args) {
+    detail::check_callable(f, "post");
+    const std::uint8_t level = detail::job_level(options.level);
+    job* j = nullptr;
+    if (options.stop.stop_possible()) {
+      j = detail::make_posted_task(
+          pool_.stop_token(), std::move(options.stop),
+          detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
+    } else {
+      unique_task task(detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
+      j = task.release();
+    }
+    j->level = level;
+    accept(j, j, 1, "post");
+  }
 
   // Accepts the callables of a range in one step, all or none. Elements of an rvalue range are
   // moved from. Throws as submit.
   template <std::ranges::input_range R>
     requires detail::submittable<std::ranges::range_reference_t<R>>
   auto submit_bulk(R&& callables) {
-    using result =
-        typename detail::task_result<std::decay_t<std::ranges::range_reference_t<R>>>::type;
+    using result = detail::task_result_t<std::ranges::range_reference_t<R>>;
     std::vector<future<result>> futures;
     bulk_chain chain;
     for (auto&& f : callables) {
       detail::check_callable(f, "submit_bulk");
       futures.emplace_back();
-      auto made = detail::make_task(pool_.executor(), pool_, forward_element<R>(f));
+      auto made = detail::make_task(pool_.executor(), pool_.stop_token(), forward_element<R>(f));
       futures.back() = std::move(made.result);
       chain.append(made.work);
     }
@@ -194,6 +223,77 @@ class thread_pool {
       chain.append(task.release());
     }
     if (!chain.empty()) chain.hand_to(*this, "post_bulk");
+  }
+
+  // f(0), ..., f(count - 1), each a task of its own, in no order that can be relied on; f is shared
+  // by all of them, so they call it concurrently. Takes up one cell, and one more each time that an
+  // idle worker takes a part of the rest, whatever the count.
+  // post_bulk: exceptions go to the unhandled handler. submit_bulk: the future is ready when all
+  // are done; it has the first exception (others go to the handler), or is cancelled when the
+  // pool's shutdown discarded some of them. Blocks? As submit. Throws as submit.
+  template <std::integral N, class F>
+    requires std::invocable<std::decay_t<F>&, std::size_t>
+  void post_bulk(N count, F&& f) {
+    detail::check_callable(f, "post_bulk");
+    static_cast<void>(
+        begin_bulk(detail::checked_count(count), false, std::forward<F>(f), "post_bulk"));
+  }
+  template <std::integral N, class F>
+    requires std::invocable<std::decay_t<F>&, std::size_t>
+  future<void> submit_bulk(N count, F&& f) {
+    detail::check_callable(f, "submit_bulk");
+    return begin_bulk(detail::checked_count(count), true, std::forward<F>(f), "submit_bulk");
+  }
+
+  // Runs the callables of a range and waits for them until the deadline. Then it gives up those
+  // that have not begun, asks those that run to stop, and reports what became of each. It does not
+  // wait for tasks that still run at the deadline; their futures are in the report. `options` hold
+  // for each of the tasks. Blocks; on a worker a spare stands in, or, without a deadline, it may
+  // run the tasks itself. Throws as submit, and would_starve; then those that were submitted are
+  // cancelled.
+  template <std::ranges::input_range R>
+    requires detail::submittable<std::ranges::range_reference_t<R>>
+  auto run_all(R&& callables, prim::time_point deadline = prim::never, task_options options = {}) {
+    using result = detail::task_result_t<std::ranges::range_reference_t<R>>;
+    batch_report<result> report;
+    const auto begun = prim::clock::now();
+    struct cancel_unless_done {
+      batch_report<result>* report;
+      ~cancel_unless_done() {
+        if (report == nullptr) return;
+        for (auto& f : report->results) f.cancel();
+      }
+    } guard{&report};
+    for (auto&& f : callables) {
+      report.results.emplace_back();
+      try {
+        report.results.back() = submit(options, forward_element<R>(f));
+      } catch (...) {
+        report.results.pop_back();
+        throw;
+      }
+    }
+    static_cast<void>(heddle::wait(report.results, wait_condition::all_completed, deadline));
+    for (auto& f : report.results) {
+      if (!f.ready()) f.cancel();
+      const detail::future_state* const state = detail::access::state(f, "run_all");
+      if (!f.ready()) {
+        ++report.running;
+      } else if (!state->failed()) {
+        ++report.done;
+      } else {
+        ++(state->how() == detail::outcome::cancelled ? report.cancelled : report.failed);
+      }
+    }
+    guard.report = nullptr;
+    report.total_time = prim::clock::now() - begun;
+    return report;
+  }
+  template <std::ranges::input_range R, class Rep, class Period>
+    requires detail::submittable<std::ranges::range_reference_t<R>>
+  auto run_all(R&& callables, std::chrono::duration<Rep, Period> timeout,
+               task_options options = {}) {
+    return run_all(std::forward<R>(callables), prim::deadline_after(timeout), std::move(options));
   }
 
   // f over a range, results in the order of the range:
@@ -285,6 +385,39 @@ class thread_pool {
     std::size_t size_ = 0;
   };
 
+  template <class F>
+  future<void> begin_bulk(std::size_t count, bool with_future, F&& f, const char* operation) {
+    using work = detail::bulk_work<std::decay_t<F>>;
+    if (count == 0) return with_future ? make_ready_future() : future<void>();
+    void* const memory = prim::allocate_cell(sizeof(work), alignof(work));
+    work* made = nullptr;
+    try {
+      made = ::new (memory)
+          work(pool_.executor(), pool_.stop_token(), with_future, std::forward<F>(f));
+    } catch (...) {
+      prim::deallocate_cell(memory, sizeof(work), alignof(work));
+      throw;
+    }
+    future<void> result = with_future ? made->get_future() : future<void>();
+    using part = detail::bulk_job<std::decay_t<F>>;
+    bulk_chain chain;
+    for (std::size_t begin = 0; begin != count;) {
+      const std::size_t size = std::min(count - begin, part::longest);
+      job* const j = part::make(*made, begin, begin + size);
+      if (j == nullptr) {
+        made->discard();
+        made->release();
+        throw std::bad_alloc();
+      }
+      made->retain();
+      chain.append(j);
+      begin += size;
+    }
+    made->release();
+    chain.hand_to(*this, operation);
+    return result;
+  }
+
   static thread_pool_options with_workers(unsigned workers) {
     thread_pool_options options;
     options.workers = workers;
@@ -304,17 +437,22 @@ class thread_pool {
   auto place(unsigned worker, const char* operation, F&& f, Args&&... args) {
     detail::check_callable(f, operation);
     auto made =
-        detail::make_task(pool_.executor_of_placed(), pool_,
+        detail::make_task(pool_.executor_of_placed(), pool_.stop_token(),
                           detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
-    if (!pool_.enqueue_to(worker, made.work)) throw_rejected(operation);
+    check_accepted(pool_.submit_to(worker, made.work), operation);
     return std::move(made.result);
   }
 
   void accept(job* first, job* last, std::size_t count, const char* operation) {
-    if (!pool_.enqueue(first, last, count)) throw_rejected(operation);
+    check_accepted(pool_.submit(first, last, count), operation);
   }
-  [[noreturn]] void throw_rejected(const char* operation) const {
-    throw rejected("thread_pool \"" + name() + "\": " + operation + " after shutdown");
+  void check_accepted(detail::submission s, const char* operation) const {
+    if (s == detail::submission::closed) {
+      throw rejected("thread_pool \"" + name() + "\": " + operation + " after shutdown");
+    }
+    if (s == detail::submission::full) {
+      throw rejected("thread_pool \"" + name() + "\": " + operation + ": the queue is full");
+    }
   }
 
   detail::pool_ref pool_;

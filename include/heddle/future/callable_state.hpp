@@ -10,7 +10,7 @@
 #include <heddle/base/context_slot.hpp>
 #include <heddle/base/executor_ref.hpp>
 #include <heddle/base/job.hpp>
-#include <heddle/base/task_name.hpp>
+#include <heddle/base/task_scope.hpp>
 #include <heddle/future/state.hpp>
 #include <heddle/prim/cell.hpp>
 #include <heddle/prim/config.hpp>
@@ -66,9 +66,8 @@ class callable_state : public typed_state<R> {
     [[maybe_unused]] std::optional<stored<R>> waiting;
     std::exception_ptr error;
     {
-      const context_scope inside(
-          this->has_context() ? context_place(static_cast<Final*>(this))->get() : nullptr);
-      const task_name_scope named(
+      const task_scope around(
+          this->has_context() ? context_place(static_cast<Final*>(this))->get() : nullptr,
           callable().read([](const auto& r) { return task_name_of(*r.template as<F>()); }));
       try {
         callable().write([&](auto& r) {

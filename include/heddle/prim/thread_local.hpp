@@ -18,11 +18,16 @@ enum class thread_slot : unsigned {
   name,               // probe/names
   running,            // exec/strand, exec/timers
   inline_jobs,        // exec/inline_executor
+  number,             // prim/seed
   count,
 };
 
 // The calling thread's value, null at first. The reference is good until the thread exits.
 HEDDLE_API void*& thread_value(thread_slot slot) noexcept;
+
+// All of them in one step, indexed by slot: for code that needs several and cannot change threads in
+// between.
+HEDDLE_API void** thread_values() noexcept;
 
 // Something to be done when a thread ends: an intrusive node, so that registering it allocates
 // nothing of its own.
