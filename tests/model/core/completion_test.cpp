@@ -118,6 +118,59 @@ TEST(CompletionModel, TwoLeaveAtOnce) {
   });
 }
 
+// Fails when detach puts the word back as it was, marks and all, and when complete forgets them.
+TEST(CompletionModel, MarksAreKept) {
+  holds([] {
+    using marks = completion::marks;
+    completion event(marks::first);
+    attached_waiter first, second;
+    first.attach(event);
+    second.attach(event);
+    prim::thread leaver([&] { first.detach(event); });
+    prim::thread marker([&] {
+      const auto before = event.set(marks::second, prim::acq_rel);
+      model::check(before.has(marks::first) && !before.has(marks::second));
+    });
+    const auto before = event.complete(marks::third);
+    model::check(before.has(marks::first) && !before.has(marks::third) && !before.done());
+    leaver.join();
+    marker.join();
+    const auto now = event.look(prim::acquire);
+    model::check(now.done() && now.has(marks::first | marks::second | marks::third));
+    model::check(second.woken == 1);
+  });
+}
+
+// Two marks and the event: whoever comes last may clear up. Fails when setting a mark, or
+// completing, has no release or no acquire.
+TEST(CompletionModel, TheLastOfThreeIsAlone) {
+  holds([] {
+    using marks = completion::marks;
+    completion event;
+    prim::cell<int> traces[3];
+    int alone = 0;
+    const auto clear_up = [&] {
+      for (auto& t : traces) model::check(t.get() == 1);
+      ++alone;
+    };
+    prim::thread one([&] {
+      traces[0].set(1);
+      const auto before = event.set(marks::first, prim::acq_rel);
+      if (before.done() && before.has(marks::second)) clear_up();
+    });
+    prim::thread two([&] {
+      traces[1].set(1);
+      const auto before = event.set(marks::second, prim::acq_rel);
+      if (before.done() && before.has(marks::first)) clear_up();
+    });
+    traces[2].set(1);
+    if (event.complete().has(marks::first | marks::second)) clear_up();
+    one.join();
+    two.join();
+    model::check(alone == 1);
+  });
+}
+
 // The node is gone as soon as the wait returns. Fails when a wait that ran out of time does not
 // take the wake-up that is on its way.
 TEST(CompletionModel, TimedWaitersLeaveInTime) {

@@ -1,5 +1,6 @@
 #include <heddle/base/unhandled.hpp>
 #include <heddle/future/future.hpp>
+#include <heddle/future/make_task.hpp>
 #include <heddle/future/promise.hpp>
 #include <heddle/future/wait.hpp>
 #include <heddle/future/when.hpp>
@@ -16,7 +17,6 @@ namespace {
 
 using namespace core_model;
 using heddle::future;
-using heddle::job;
 using heddle::promise;
 using heddle::verb;
 
@@ -35,11 +35,8 @@ class traced {
 
 // A task as a pool makes it: its job, and the future of its result.
 template <class F>
-std::pair<future<std::invoke_result_t<F&>>, job*> make_task(F f) {
-  using result = std::invoke_result_t<F&>;
-  auto* const made = heddle::detail::make_state<heddle::detail::task<result, F>>(
-      heddle::executor_ref{}, std::move(f));
-  return {heddle::detail::access::make<result>(made), made};
+auto make_task(F f) {
+  return heddle::detail::make_task(heddle::executor_ref{}, prim::stop_token{}, std::move(f));
 }
 
 // Fails when the outcome is stored after complete.
