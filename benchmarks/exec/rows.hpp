@@ -174,7 +174,7 @@ double irregular(unsigned workers, std::uint64_t tasks) {
   const auto steps = irregular_steps(tasks);
   std::atomic<std::uint64_t> sink;
   const auto work = [&sink](std::uint64_t n) { sink.store(turn(n), std::memory_order_relaxed); };
-  return median_of(5, [&] {
+  return median_of(3, [&] {
     const auto serial_start = steady_clock::now();
     for (const auto n : steps) work(n);
     const double serial = nanoseconds_since(serial_start);
