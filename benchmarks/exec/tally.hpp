@@ -49,12 +49,22 @@ inline std::uint64_t tasks_counted() {
 
 // Blocks until so many tasks were counted since the process started. It sleeps as long as the rest
 // must take at the least, so that it neither takes a core from the workers nor sleeps past the end;
-// the last 20 us it looks and yields in turn.
+// the last 20 us it looks and yields in turn. A task that is lost, or run twice, ends the process.
 inline void wait_for_tasks(std::uint64_t total, double least_nanoseconds_each) {
+  using clock = std::chrono::steady_clock;
+  constexpr auto stuck_after = std::chrono::seconds(60);
+  std::uint64_t before = 0;
+  auto last_progress = clock::now();
   for (;;) {
     const std::uint64_t counted = tasks_counted();
     if (counted > total) fail("some task ran twice");
     if (counted == total) return;
+    if (counted != before) {
+      before = counted;
+      last_progress = clock::now();
+    } else if (clock::now() - last_progress > stuck_after) {
+      fail(std::to_string(total - counted) + " tasks do not run");
+    }
     const double rest = static_cast<double>(total - counted) * least_nanoseconds_each;
     if (rest > 20'000) {
       std::this_thread::sleep_for(std::chrono::nanoseconds(static_cast<std::int64_t>(rest)));
