@@ -9,6 +9,7 @@
 
 #include <heddle/future/state.hpp>
 #include <heddle/kernel/quota.hpp>
+#include <heddle/prim/fork.hpp>
 #include <heddle/prim/patience.hpp>
 #include <heddle/prim/thread_local.hpp>
 
@@ -58,6 +59,7 @@ std::size_t shards_for(const thread_pool_options& options, bool in_order) noexce
 
 pool_core::pool_core(thread_pool_options options)
     : options_(std::move(options)),
+      generation_(prim::fork_generation()),
       fifo_(options_.schedule == scheduling::fifo),
       follows_cores_(options_.workers == 0),
       spin_(options_.spin),
@@ -79,6 +81,7 @@ pool_core::pool_core(thread_pool_options options)
     throw std::invalid_argument("thread_pool: queue_capacity 0; a task must be able to wait");
   }
   check_rank(options_.thread_priority);
+  prim::watch_forks();
   if (options_.core_count == nullptr) options_.core_count = &cores_of_this_process;
 
   fail_when_starved_.store(options_.when_starved == at_spare_cap::fail, prim::relaxed);
@@ -116,6 +119,41 @@ pool_core::pool_core(thread_pool_options options)
 }
 
 pool_core::~pool_core() = default;
+
+pool_core& pool_core::current() {
+  if (generation_ == prim::fork_generation()) return *this;
+  pool_core* made = successor_.load(prim::acquire);
+  if (made == nullptr) {
+    const prim::no_fork steady;
+    made = successor_.load(prim::acquire);
+    if (made == nullptr) {
+      made = new pool_core(
+          std::move(options_));  // those of the process that is gone need them no more
+      successor_.store(made, prim::release);
+    }
+  }
+  return made->current();
+}
+
+pool_core* pool_core::current_if_made() noexcept {
+  pool_core* core = this;
+  while (core != nullptr && core->generation_ != prim::fork_generation()) {
+    core = core->successor_.load(prim::acquire);
+  }
+  return core;
+}
+
+namespace {
+constinit prim::atomic<pool_core*> abandoned{nullptr};
+}
+
+// Its locks may be held, and its queues half changed, by threads that are not here, so nothing of
+// it is touched again. The list keeps it from being taken for a leak.
+void pool_core::abandon() noexcept {
+  next_abandoned_ = abandoned.load(prim::relaxed);
+  while (!abandoned.compare_exchange_weak(next_abandoned_, this, prim::release, prim::relaxed)) {
+  }
+}
 
 void pool_core::release() noexcept {
   if (references_.fetch_sub(1, prim::acq_rel) == 1) delete this;

@@ -80,6 +80,14 @@ class pool_core {
 
   void release() noexcept;
 
+  // The core that serves this process: this one, or, in a process forked off since it was made, a
+  // fresh one in its place, with the same options. Throws as the constructor.
+  pool_core& current();
+  // The same, but null instead of a fresh one.
+  pool_core* current_if_made() noexcept;
+  // In a child that no longer wants it. Its threads are elsewhere, and so is whatever they did.
+  void abandon() noexcept;
+
   // All of the chain is accepted, or it is discarded: from outside after the pool was closed, or
   // when there is no room for it.
   submission submit(const job_chain& chain) noexcept;
@@ -180,6 +188,9 @@ class pool_core {
   void drain_for_destruction();
 
   thread_pool_options options_;
+  const unsigned generation_;  // of the process: see prim/fork.hpp
+  prim::atomic<pool_core*> successor_{nullptr};
+  pool_core* next_abandoned_ = nullptr;
   const bool fifo_;
   const bool follows_cores_;
   const std::chrono::nanoseconds spin_;

@@ -3,17 +3,25 @@
 #include <stdexcept>
 #include <utility>
 
+#include <heddle/future/state.hpp>
+
 #include "pool_core.hpp"
 
 namespace heddle::inline HEDDLE_ABI::detail {
 
 void pool_executor_post(void* self, job* j) noexcept {
   j->next = nullptr;
-  static_cast<pool_core*>(self)->enqueue({j, j, 1});
+  try {
+    static_cast<pool_core*>(self)->current().enqueue({j, j, 1});
+  } catch (...) {
+    discard_on_trampoline(j);  // no thread can be started in this process
+  }
 }
 
 void count_bulk_tasks(executor_ref pool, std::uint64_t count) noexcept {
-  static_cast<pool_core*>(pool.self)->count_bulk_tasks(count);
+  if (pool_core* const core = static_cast<pool_core*>(pool.self)->current_if_made()) {
+    core->count_bulk_tasks(count);
+  }
 }
 
 namespace {
@@ -21,38 +29,78 @@ namespace {
 // The same as far as posting goes; told apart by its address.
 void post_from_placed(void* self, job* j) noexcept { pool_executor_post(self, j); }
 
+void discard_all(job* first) noexcept {
+  while (first != nullptr) {
+    job* const rest = first->next;
+    discard_on_trampoline(first);
+    first = rest;
+  }
+}
+
 }  // namespace
 
 pool_ref::pool_ref(thread_pool_options options) : core_(new pool_core(std::move(options))) {}
-pool_ref::~pool_ref() { core_->destroy(); }
+
+pool_ref::~pool_ref() {
+  pool_core* const current = core_->current_if_made();
+  if (current != core_) core_->abandon();
+  if (current != nullptr) current->destroy();
+}
 
 submission pool_ref::submit(job* first, job* last, std::size_t count) noexcept {
-  return core_->submit({first, last, count});
+  try {
+    return core_->current().submit({first, last, count});
+  } catch (...) {
+    discard_all(first);
+    return submission::closed;
+  }
 }
 
 void pool_ref::check_worker(unsigned number) const {
-  if (number < core_->size()) return;
+  if (number < size()) return;
   throw std::invalid_argument("thread_pool::submit_to: worker " + std::to_string(number) + " of " +
-                              std::to_string(core_->size()));
+                              std::to_string(size()));
 }
 
 submission pool_ref::submit_to(unsigned number, job* j) noexcept {
-  return core_->submit_to(number, j);
+  try {
+    return core_->current().submit_to(number, j);
+  } catch (...) {
+    discard_on_trampoline(j);
+    return submission::closed;
+  }
 }
 
-executor_ref pool_ref::executor() const noexcept { return {core_, &pool_executor_post}; }
-executor_ref pool_ref::executor_of_placed() const noexcept { return {core_, &post_from_placed}; }
-prim::stop_token pool_ref::stop_token() const noexcept { return core_->stop_token(); }
+// In a child that cannot start a thread: of the pool as it was, to which nothing can be submitted.
+executor_ref pool_ref::executor() const noexcept {
+  try {
+    return {&core_->current(), &pool_executor_post};
+  } catch (...) {
+    return {core_, &pool_executor_post};
+  }
+}
+
+executor_ref pool_ref::executor_of_placed() const noexcept {
+  return {executor().self, &post_from_placed};
+}
+
+prim::stop_token pool_ref::stop_token() const { return core_->current().stop_token(); }
 
 unsigned pool_ref::size() const noexcept { return core_->size(); }
 unsigned pool_ref::index_limit() const noexcept { return core_->index_limit(); }
-std::optional<unsigned> pool_ref::worker_index() const noexcept { return core_->worker_index(); }
-const std::string& pool_ref::name() const noexcept { return core_->name(); }
-pool_statistics pool_ref::statistics() const { return core_->statistics(); }
-bool pool_ref::wait_idle(prim::time_point deadline) { return core_->wait_idle(deadline); }
+std::optional<unsigned> pool_ref::worker_index() const noexcept {
+  const pool_core* const core = core_->current_if_made();
+  return core == nullptr ? std::nullopt : core->worker_index();
+}
+const std::string& pool_ref::name() const noexcept {
+  const pool_core* const core = core_->current_if_made();
+  return core == nullptr ? core_->name() : core->name();
+}
+pool_statistics pool_ref::statistics() const { return core_->current().statistics(); }
+bool pool_ref::wait_idle(prim::time_point deadline) { return core_->current().wait_idle(deadline); }
 
 shutdown_report pool_ref::shutdown(shutdown_mode mode, prim::time_point deadline) {
-  return core_->shutdown(mode, deadline);
+  return core_->current().shutdown(mode, deadline);
 }
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

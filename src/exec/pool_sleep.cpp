@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <heddle/base/errors.hpp>
+#include <heddle/prim/cells.hpp>
 #include <utility>
 
 #include "pool_core.hpp"
@@ -127,6 +128,7 @@ void pool_core::end_search(worker& w) noexcept {
 void pool_core::sleep(worker& w) noexcept {
   slot& s = *w.held;
   bool look_once_more = false;
+  prim::flush_cells();
   {
     const prim::scoped_lock lock(sleep_mutex_);
     if (stopping_.load(prim::relaxed)) return;
@@ -163,6 +165,7 @@ void pool_core::retire_slot(worker& w) noexcept {
 
 // A thread without a slot, between tasks. True: it has been given one. False: it leaves.
 bool pool_core::wait_as_spare(worker& w) noexcept {
+  prim::flush_cells();
   {
     const prim::scoped_lock lock(sleep_mutex_);
     if (stopping_.load(prim::relaxed)) return false;

@@ -41,7 +41,7 @@ class HEDDLE_API pool_ref {
   executor_ref executor() const noexcept;
   // The same pool, as the home of work that waiters may not help with.
   executor_ref executor_of_placed() const noexcept;
-  prim::stop_token stop_token() const noexcept;
+  prim::stop_token stop_token() const;
 
   unsigned size() const noexcept;
   unsigned index_limit() const noexcept;

@@ -8,6 +8,10 @@ namespace heddle::inline HEDDLE_ABI::prim {
 #if HEDDLE_MODEL
 inline unsigned fork_generation() noexcept { return 0; }
 inline void watch_forks() {}
+class no_fork {
+ public:
+  no_fork() {}
+};
 #else
 namespace detail {
 HEDDLE_API extern unsigned fork_generation;  // written in a child while it has one thread
@@ -19,6 +23,17 @@ inline unsigned fork_generation() noexcept { return detail::fork_generation; }
 
 // From now on forks are counted. Throws std::bad_alloc.
 HEDDLE_API void watch_forks();
+
+// While one exists no other thread forks the process: for steps that a child must find done or not
+// begun. Blocks for other threads' ones; a thread has one at a time and does not fork meanwhile.
+// Requires: watch_forks() was called.
+class HEDDLE_API no_fork {
+ public:
+  no_fork() noexcept;
+  ~no_fork();
+  no_fork(const no_fork&) = delete;
+  no_fork& operator=(const no_fork&) = delete;
+};
 #endif
 
 }  // namespace heddle::inline HEDDLE_ABI::prim
