@@ -139,6 +139,7 @@ void cell_heap::carve(shelf& s, std::size_t size) {
 }
 
 cell_slab& cell_heap::fresh_slab(std::size_t size) {
+  shelf& for_shelf = shelves_[size];
   cell_slab* s = free_.front();
   if (s != nullptr) {
     free_.remove(*s);
@@ -147,13 +148,13 @@ cell_slab& cell_heap::fresh_slab(std::size_t size) {
   } else {
     void* const memory = allocate(slab_bytes, slab_bytes);
     // The first one stays on small pages, of which a thread that needs little touches few.
-    if (slabs_ != 0) madvise(memory, slab_bytes, MADV_HUGEPAGE);
+    if (for_shelf.carving != nullptr) madvise(memory, slab_bytes, MADV_HUGEPAGE);
     s = ::new (memory) cell_slab(*this);
     ++slabs_;
     slabs_held.fetch_add(1, relaxed);
   }
   s->size = static_cast<unsigned>(size);
-  shelves_[size].empty.push_front(*s);
+  for_shelf.empty.push_front(*s);
   return *s;
 }
 
@@ -308,6 +309,8 @@ void cell_heap::let_go(unsigned slabs) noexcept {
     --slabs_;
     slabs_free.fetch_sub(1, relaxed);
     slabs_held.fetch_sub(1, relaxed);
+    // An allocator may keep what it is given back, and does from some size on.
+    madvise(s, slab_bytes, MADV_DONTNEED);
     deallocate(s, slab_bytes, slab_bytes);
   }
 }

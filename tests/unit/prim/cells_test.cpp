@@ -47,7 +47,12 @@ class owned_cell {
       : bytes_(other.bytes_),
         alignment_(other.alignment_),
         memory_(std::exchange(other.memory_, nullptr)) {}
-  owned_cell& operator=(owned_cell&&) = delete;
+  owned_cell& operator=(owned_cell&& other) noexcept {
+    std::swap(bytes_, other.bytes_);
+    std::swap(alignment_, other.alignment_);
+    std::swap(memory_, other.memory_);
+    return *this;
+  }
   ~owned_cell() {
     if (memory_ == nullptr) return;
     EXPECT_TRUE(intact());
@@ -86,8 +91,10 @@ void pass_time(std::size_t slabs) {
   }
 }
 
-// Lets the free slabs of the calling thread go, so that those of a test can be counted.
+// Gives the calling thread a heap and lets its free slabs go, so that those of a test can be
+// counted.
 void settle_down() {
+  many(1);
   for (int i = 0; i < 5'000; ++i) flush_cells();
 }
 
@@ -143,11 +150,7 @@ TEST(cells, keep_what_is_in_them_while_others_come_and_go) {
       cells.emplace_back(1 + dice() % largest_cell);
     } else {
       const std::size_t at = dice() % cells.size();
-      owned_cell out(std::move(cells[at]));
-      if (at + 1 != cells.size()) {
-        std::destroy_at(&cells[at]);
-        ::new (&cells[at]) owned_cell(std::move(cells.back()));
-      }
+      std::swap(cells[at], cells.back());
       cells.pop_back();
     }
   }
@@ -252,7 +255,6 @@ TEST(cells, throw_when_memory_is_short_and_change_nothing) {
   SKIP_UNLESS_ALLOCATIONS_FAIL();
   constexpr std::size_t bytes = 200;
   constexpr std::size_t in_slab = slab_bytes / 256 - 1;
-  many(1, bytes);  // for the heap
   const long enough = HEDDLE_ASAN ? 10 : 3;
   for (long successes = 0; successes < enough; ++successes) {
     settle_down();
@@ -361,20 +363,37 @@ TEST(cells, of_a_burst_that_comes_again_and_again_are_kept) {
 
 TEST(cells, of_a_burst_freed_elsewhere_in_any_order_are_let_go) {
   SKIP_UNLESS_CELLS_ARE_RECYCLED();
+  const heddle_test::watchdog dog;
   settle_down();
   const std::size_t before = read_cell_statistics().slabs;
   auto cells = many(10 * cells_in_slab, 50);
-  const std::size_t peak = read_cell_statistics().slabs;
-  EXPECT_GE(peak, before + 9);
-  std::thread([&] {
-    std::mt19937 dice(5);
-    std::vector<std::size_t> order(cells.size());
-    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-    std::shuffle(order.begin(), order.end(), dice);
-    for (const std::size_t i : order) owned_cell(std::move(cells[i]));
-  }).join();
+  EXPECT_GE(read_cell_statistics().slabs, before + 9);
+  std::atomic<bool> all_freed{false};
+  std::atomic<bool> over{false};
+  std::thread other([&] {
+    std::shuffle(cells.begin(), cells.end(), std::mt19937(5));
+    cells.clear();
+    flush_cells();  // the last few are of all slabs
+    all_freed = true;
+    while (!over) std::this_thread::yield();
+  });
+  while (!all_freed) std::this_thread::yield();
   for (int i = 0; i < 1000 && read_cell_statistics().slabs > before + 2; ++i) pass_time(1);
   EXPECT_LE(read_cell_statistics().slabs, before + 2);
+  over = true;
+  other.join();
+}
+
+TEST(cells, that_come_back_when_their_thread_has_ended_are_let_go) {
+  SKIP_UNLESS_CELLS_ARE_RECYCLED();
+  settle_down();
+  const std::size_t before = read_cell_statistics().slabs;
+  std::vector<owned_cell> cells;
+  std::thread([&] { cells = many(10 * cells_in_slab); }).join();
+  EXPECT_GE(read_cell_statistics().slabs, before + 9);
+  cells.clear();
+  flush_cells();
+  EXPECT_LE(read_cell_statistics().slabs, before + 1);
 }
 
 TEST(cells, of_an_idle_thread_are_let_go_when_it_says_so) {
