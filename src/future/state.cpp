@@ -133,17 +133,23 @@ namespace {
 // Calls somebody back when a state is ready: a job that is posted then.
 class callback final : public waiter {
  public:
-  callback(executor_ref where, job* work) noexcept : waiter(&woken), where_(where), work_(work) {}
+  static callback* make(executor_ref where, unique_task task) {
+    void* const memory = prim::allocate_cell(sizeof(callback), alignof(callback));
+    return ::new (memory) callback(where, task.release());
+  }
 
   static void woken(waiter* w) noexcept {
     auto* const self = static_cast<callback*>(w);
     const executor_ref where = self->where_;
     job* const work = self->work_;
-    delete self;
+    std::destroy_at(self);
+    prim::deallocate_cell(self, sizeof(callback), alignof(callback));
     where.post(work);
   }
 
  private:
+  callback(executor_ref where, job* work) noexcept : waiter(&woken), where_(where), work_(work) {}
+
   const executor_ref where_;
   job* const work_;
 };
@@ -152,7 +158,7 @@ class callback final : public waiter {
 
 void call_when_ready(future_state& state, executor_ref where, unique_task task) {
   state.require_own_process();
-  auto* const node = new callback(where, task.release());
+  auto* const node = callback::make(where, std::move(task));
   if (!state.event().attach(*node)) callback::woken(node);
 }
 

@@ -3,10 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include <heddle/exec/thread_pool.hpp>
+#include <heddle/future/shared_future.hpp>
 
 namespace {
 
@@ -108,6 +111,52 @@ TEST(WhenAny, OfTheRestUntilNoneIsLeft) {
     rest = std::move(futures);
   }
   EXPECT_EQ(seen.size(), 4u);
+}
+
+TEST(WhenAll, OfDifferentKinds) {
+  promise<int> number;
+  promise<std::string> text;
+  promise<void> nothing;
+  auto all = heddle::when_all(number.get_future(), text.get_future().share(), nothing.get_future());
+  nothing.set_value();
+  number.set_value(1);
+  EXPECT_FALSE(all.ready());
+  text.set_value("two");
+  ASSERT_TRUE(all.ready());
+  auto [a, b, c] = all.get();
+  EXPECT_EQ(a.get(), 1);
+  EXPECT_EQ(b.get(), "two");
+  c.get();
+}
+
+TEST(WhenAll, OfSharedFuturesLeavesTheOthersAlone) {
+  promise<int> p;
+  const auto shared = p.get_future().share();
+  auto all = heddle::when_all(std::vector{shared, shared});
+  p.set_value(3);
+  EXPECT_EQ(all.get()[1].get(), 3);
+  EXPECT_EQ(shared.get(), 3);
+}
+
+TEST(WhenAll, OfDifferentKindsRefusesOneWithoutState) {
+  promise<int> p;
+  EXPECT_THROW(static_cast<void>(heddle::when_all(p.get_future(), future<void>())),
+               heddle::no_state);
+  EXPECT_FALSE(p.is_cancelled());
+  p.set_value(1);
+}
+
+TEST(WhenAny, OfDifferentKinds) {
+  promise<int> number;
+  promise<std::string> text;
+  auto any = heddle::when_any(number.get_future(), text.get_future());
+  text.set_value("first");
+  ASSERT_TRUE(any.ready());
+  auto [index, futures] = any.get();
+  EXPECT_EQ(index, 1u);
+  EXPECT_EQ(std::get<1>(futures).get(), "first");
+  number.set_value(2);
+  EXPECT_EQ(std::get<0>(futures).get(), 2);
 }
 
 // Attaching races with tasks that end: every future arrives once, whoever meets whom.
