@@ -70,6 +70,45 @@ TEST_P(completion_stress, each_waiter_leaves_exactly_once) {
   }
 }
 
+// Marks are set while nodes come and go and while it happens; of all who bring a part about, one is
+// the last, and sees what the others did.
+TEST_P(completion_stress, the_last_of_several_is_alone) {
+  const heddle_test::watchdog dog;
+  using marks = completion::marks;
+  constexpr marks of_thread[] = {marks::first, marks::second, marks::third};
+  constexpr marks all = marks::first | marks::second | marks::third;
+  for (int round = 0; round < 200; ++round) {
+    completion c;
+    int written[4] = {};
+    std::atomic<int> alone = 0;
+    heddle_test::run_together(4 + GetParam(), [&](unsigned i) {
+      const auto clear_up = [&] {
+        for (const int w : written) EXPECT_EQ(w, 1);
+        ++alone;
+      };
+      if (i < 3) {
+        written[i] = 1;
+        const auto before = c.set(of_thread[i], prim::acq_rel);
+        EXPECT_FALSE(before.has(of_thread[i]));
+        // It is alone if all was there but its own.
+        bool rest = before.done();
+        for (const marks m : of_thread) rest = rest && (m == of_thread[i] || before.has(m));
+        if (rest) clear_up();
+      } else if (i == 3) {
+        written[3] = 1;
+        if (c.complete().has(all)) clear_up();
+      } else {
+        counting node;
+        if (c.attach(node) && !c.detach(node)) {
+          while (node.wakes.load(std::memory_order_acquire) == 0) prim::yield();
+        }
+      }
+    });
+    ASSERT_EQ(alone, 1);
+    ASSERT_TRUE(c.look(prim::acquire).done() && c.look(prim::acquire).has(all));
+  }
+}
+
 // Threads wait in every way there is, some give up at about the moment at which it happens; the
 // nodes are on their stacks.
 TEST_P(completion_stress, every_kind_of_wait_ends) {

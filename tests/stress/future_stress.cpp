@@ -3,12 +3,17 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <stdexcept>
+#include <stop_token>
 #include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <heddle/exec/thread_pool.hpp>
+#include <heddle/future/make_task.hpp>
 #include <heddle/future/promise.hpp>
+#include <heddle/future/shared_future.hpp>
 #include <heddle/future/wait.hpp>
 #include <heddle/prim/seed.hpp>
 
@@ -181,6 +186,108 @@ TEST(future_stress, stop_races_with_the_value) {
       },
       [](int, promise<counted> p) { p.set_value(); });
   EXPECT_EQ(counted::alive, 0);
+}
+
+// Everybody who may claim a task, or see it off, at the same instant: the queue's own verb, a
+// helper, the token's callback, and a consumer who reads, cancels, or leaves.
+TEST(future_stress, tasks_that_are_run_helped_stopped_cancelled_and_dropped_at_once) {
+  const watchdog dog;
+  for (int r = 0; r < 4000; ++r) {
+    std::atomic<int> ran = 0;
+    std::stop_source stop;
+    auto task = heddle::detail::make_task(heddle::executor_ref{}, std::stop_token(),
+                                          stop.get_token(), [&ran, c = counted()] {
+                                            ++ran;
+                                            return counted();
+                                          });
+    auto reader = std::move(task.result).share();
+    auto kept = reader;
+    heddle_test::run_together(4, [&](unsigned i) {
+      switch (i) {
+        case 0:
+          task.work->run(task.work, r % 3 == 0 ? heddle::verb::discard : heddle::verb::run);
+          break;
+        case 1: {
+          const auto mine = std::move(kept);  // keeps the task alive, as waiters do
+          if (r % 5 < 3) task.work->run(task.work, heddle::verb::help);
+          break;
+        }
+        case 2:
+          if (r % 2 == 0) stop.request_stop();
+          break;
+        default: {
+          const auto mine = std::move(reader);
+          if (r % 4 == 1) mine.cancel();
+          if (r % 4 == 2) break;
+          const bool cancelled = mine.exception() != nullptr;
+          EXPECT_EQ(ran, cancelled ? 0 : 1);
+        }
+      }
+    });
+    ASSERT_LE(ran, 1) << r;
+    ASSERT_EQ(counted::alive, 0) << r;
+  }
+}
+
+// One token for many tasks that come, run and go while it is tripped.
+TEST(future_stress, a_group_of_tasks_is_stopped_while_it_is_submitted) {
+  const watchdog dog;
+  std::atomic<int> done = 0;
+  for (int round = 0; round < 60; ++round) {
+    heddle::thread_pool pool(2);
+    std::stop_source stop;
+    std::thread stopper([&] {
+      std::this_thread::sleep_for(std::chrono::microseconds(20 * (round % 10)));
+      stop.request_stop();
+    });
+    std::vector<future<void>> futures;
+    for (int i = 0; i < 300; ++i) {
+      heddle::task_options options;
+      options.stop = stop.get_token();
+      if (i % 2 == 0) {
+        futures.push_back(pool.submit(std::move(options), [&done, c = counted()] { ++done; }));
+      } else {
+        futures.push_back(
+            pool.submit(std::move(options), [&done, c = counted()](std::stop_token) { ++done; }));
+      }
+      if (i % 7 == 0) futures.pop_back();
+    }
+    for (auto& f : futures) {
+      try {
+        f.get();
+      } catch (const heddle::cancelled&) {
+        EXPECT_TRUE(stop.stop_requested());
+      }
+    }
+    stopper.join();
+  }
+  EXPECT_EQ(counted::alive, 0);
+}
+
+TEST(future_stress, shared_by_threads_that_come_and_go) {
+  const watchdog dog;
+  for (int round = 0; round < 1500; ++round) {
+    promise<counted> p;
+    const auto shared = std::make_unique<heddle::shared_future<counted>>(p.get_future().share());
+    std::atomic<int> calls = 0;
+    std::vector<heddle::shared_future<counted>> copies(3, *shared);
+    heddle_test::run_together(4, [&](unsigned i) {
+      if (i == 3) {
+        p.set_value();
+        return;
+      }
+      auto mine = std::move(copies[i]);
+      mine.on_ready([&calls] { ++calls; });
+      const auto another = mine;
+      mine = {};
+      if (i == 0) static_cast<void>(another.get());
+      if (i == 1) {
+        another.then_inline([&calls](const counted&) { ++calls; }).get();
+      }
+    });
+    ASSERT_EQ(calls, 4);
+    ASSERT_EQ(counted::alive, 1);
+  }
 }
 
 // Many producers, one consumer who waits for several at once and gives up in between.
