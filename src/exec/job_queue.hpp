@@ -8,6 +8,7 @@
 #include <heddle/base/cache_line.hpp>
 #include <heddle/base/job.hpp>
 #include <heddle/prim/atomic.hpp>
+#include <heddle/prim/prefetch.hpp>
 #include <heddle/prim/short_lock.hpp>
 
 namespace heddle::inline HEDDLE_ABI::detail {
@@ -25,10 +26,6 @@ struct job_chain {
     ++size;
   }
 };
-
-// The line of a job that will be run soon, asked for ahead of time: it lies in the cache of whoever
-// submitted it.
-inline void prefetch(const void* line) noexcept { __builtin_prefetch(line, 1); }
 
 // Two lists, each with a lock of its own: producers append to the one that arrives, consumers take
 // from the one that leaves, and when that is empty they move the other one over as a whole. So the
@@ -164,7 +161,7 @@ class job_queue {
     first_ = arriving_;
     arriving_ = arriving_last_ = nullptr;
     const std::size_t known = arrived_ < ahead ? arrived_ : ahead;
-    for (std::size_t i = 0; i < known; ++i) prefetch(heads_[i]);
+    for (std::size_t i = 0; i < known; ++i) prim::prefetch_for_write(heads_[i]);
     arrived_ = 0;
   }
 
@@ -175,7 +172,8 @@ class job_queue {
     first_ = j->next;
     if (looks_ahead_) {
       const std::intptr_t distance = static_cast<std::int32_t>(j->stamp);
-      if (distance != 0) prefetch(reinterpret_cast<const char*>(j) + distance * step);
+      if (distance != 0)
+        prim::prefetch_for_write(reinterpret_cast<const char*>(j) + distance * step);
     }
     left_.store(left_.load(prim::relaxed) + 1, prim::release);
     return j;

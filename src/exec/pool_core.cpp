@@ -230,20 +230,21 @@ bool pool_core::enqueue(const job_chain& given) noexcept {
 }
 
 // Into the queue where the chain belongs, or discards it.
-submission pool_core::place(const job_chain& given) noexcept {
+submission pool_core::place(const job_chain& chain) noexcept {
+  if (options_.measure_times) [[unlikely]]
+    return put(with_times(chain));
+  return put(chain);
+}
+
+submission pool_core::put(const job_chain& chain) noexcept {
   void* const* const mine = prim::thread_values();
   worker* const w = worker_among(mine);
-  unsigned level = given.first->level != 0 || w == nullptr ? given.first->level : w->level;
-  if (fifo_ && level != 0) {
-    level = 0;
-    given.first->level = 0;
-  }
-  const job_chain chain = options_.measure_times ? with_times(given) : given;
+  const unsigned level = level_of(*chain.first, w);
   const auto origin = origin_of(w);
   // After the stop only a task that destroyed its own pool is left.
   bool accepted = !stopping_.load(prim::acquire);
   if (!accepted) {
-  } else if (level != 0 && level != normal_level) {
+  } else if (level != normal_level) {
     accepted = push_to_lane(level, chain, origin);
   } else if (origin == job_queue::origin::inside && w->held != nullptr && !fifo_) {
     push_local(*w->held, chain);
@@ -258,6 +259,13 @@ submission pool_core::place(const job_chain& given) noexcept {
   }
   discard_chain(chain);
   return submission::closed;
+}
+
+// What was said about the job, else that of the task that submits it, else normal.
+unsigned pool_core::level_of(job& first, const worker* w) const noexcept {
+  if (fifo_) first.level = 0;
+  if (first.level != 0) return first.level;
+  return w == nullptr || w->level == 0 || fifo_ ? normal_level : w->level;
 }
 
 submission pool_core::submit(const job_chain& given) noexcept {
@@ -458,17 +466,20 @@ bool pool_core::rob(slot& s, slot& victim, job*& j, bool& again) noexcept {
   return false;
 }
 
-// Looks out for work for a while before the thread goes to sleep. It looks from time to time only:
-// whoever watches a queue all the time takes its line away from those who fill it, and finds jobs
-// one by one instead of in batches.
+// Looks out for work for a while before the thread goes to sleep. It looks from time to time only,
+// and the first time after a good while: whoever watches a queue all the time takes its line away
+// from those who fill it, and finds jobs one by one instead of in batches.
 job* pool_core::awaited_job(slot& s) noexcept {
   if (spin_ == spin_.zero() || state_.searchers() != 1) return nullptr;
+  constexpr unsigned pauses_at_first = 64;
   constexpr unsigned pauses_between_looks = 16;
   constexpr unsigned looks_between_clocks = 4;
   const auto end = prim::clock::now() + spin_;
+  unsigned pauses = pauses_at_first;
   do {
     for (unsigned look = 0; look < looks_between_clocks; ++look) {
-      for (unsigned i = 0; i < pauses_between_looks; ++i) prim::pause();
+      for (; pauses != 0; --pauses) prim::pause();
+      pauses = pauses_between_looks;
       if (stopping_.load(prim::relaxed) || !s.inbox.empty()) return s.inbox.pop();
       if (!any_work()) continue;
       if (job* const j = stolen_job(s)) return j;

@@ -126,7 +126,9 @@ class pool_core {
   void execute(worker& w, job* j) noexcept;
   void count_completed(unsigned level) noexcept;
   void push_local(slot& s, const job_chain& chain) noexcept;
-  submission place(const job_chain& given) noexcept;
+  submission place(const job_chain& chain) noexcept;
+  submission put(const job_chain& chain) noexcept;
+  unsigned level_of(job& first, const worker* w) const noexcept;
   void discard_chain(const job_chain& chain) noexcept;
   job_chain with_times(const job_chain& chain) noexcept;
   job_queue::origin origin_of(const worker* w) const noexcept;
