@@ -78,7 +78,8 @@ void cell_heap::tidy_up() noexcept {
 
 // Handing out.
 
-void cell_heap::refill(shelf& s, std::size_t size) {
+void* cell_heap::refill(std::size_t size) {
+  shelf& s = shelves_[size];
   tick(1);
   do {
     cell_bundle* b = next_returned(s);
@@ -87,6 +88,7 @@ void cell_heap::refill(shelf& s, std::size_t size) {
     open(s, b);
   } while (s.count < enough_ready);
   if (s.count == 0) carve(s, size);
+  return pop_ready(s);
 }
 
 // One of the bundles that other threads have left, the newest first: its lines are the warmest.
@@ -160,9 +162,11 @@ cell_slab& cell_heap::fresh_slab(std::size_t size) {
 
 // Taking back.
 
-void cell_heap::make_room(shelf& s) noexcept {
+void cell_heap::push_full(std::size_t size, void* cell) noexcept {
+  shelf& s = shelves_[size];
   spill(s, spilled);
   tick(1);
+  push_ready(s, cell);
 }
 
 // Gives the n oldest of the ready cells back to where they belong, in bundles of one slab each.

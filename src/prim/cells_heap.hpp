@@ -68,6 +68,17 @@ constexpr unsigned cells_in_slab(std::size_t size) noexcept {
   return static_cast<unsigned>((slab_bytes - slab_header) / ((size + 1) * cell_unit));
 }
 
+// The line of a cell may lie with the thread that freed it; whoever gets the cell will write it.
+inline void prefetch_for_write(void* line) noexcept {
+#if defined(__x86_64__)
+  // Any 64-bit processor knows the instruction, or skips it; compilers for all of them do not use
+  // it.
+  asm volatile("prefetchw (%0)" : : "r"(line));
+#else
+  __builtin_prefetch(line, 1);
+#endif
+}
+
 class slab_list {
  public:
   cell_slab* front() const noexcept { return front_; }
@@ -100,18 +111,15 @@ class cell_heap final : public thread_exit_hook {
   void* pop(std::size_t size) {
     shelf& s = shelves_[size];
     if (s.count == 0) [[unlikely]]
-      refill(s, size);
-    void** const top = &s.ready[pads + --s.count];
-    // The line may lie with the thread that freed the cell; its new user will write it.
-    __builtin_prefetch(top[-static_cast<std::ptrdiff_t>(pads)], 1);
-    return *top;
+      return refill(size);
+    return pop_ready(s);
   }
 
   void push(std::size_t size, void* cell) noexcept {
     shelf& s = shelves_[size];
     if (s.count == most_ready) [[unlikely]]
-      make_room(s);
-    s.ready[pads + s.count++] = cell;
+      return push_full(size, cell);
+    push_ready(s, cell);
   }
 
   // Frees a cell for a thread that has no heap.
@@ -122,7 +130,7 @@ class cell_heap final : public thread_exit_hook {
   static cell_statistics statistics() noexcept;
 
  private:
-  static constexpr unsigned pads = 4;  // how far ahead lines are asked for
+  static constexpr unsigned pads = 8;  // how far ahead lines are asked for
   static constexpr unsigned bundle_cells = 1 + cell_bundle::most_fellows;
   static constexpr unsigned most_ready = 3 * bundle_cells;
   static constexpr unsigned spilled = 2 * bundle_cells;
@@ -146,8 +154,15 @@ class cell_heap final : public thread_exit_hook {
   bool try_claim() noexcept;  // any thread
   void tidy_up() noexcept;
 
-  void refill(shelf& s, std::size_t size);
-  void make_room(shelf& s) noexcept;
+  static void* pop_ready(shelf& s) noexcept {
+    void** const top = &s.ready[pads + --s.count];
+    prefetch_for_write(*(top - pads));
+    return *top;
+  }
+  static void push_ready(shelf& s, void* cell) noexcept { s.ready[pads + s.count++] = cell; }
+
+  void* refill(std::size_t size);
+  void push_full(std::size_t size, void* cell) noexcept;
 
   cell_bundle* next_returned(shelf& s) noexcept;
   cell_bundle* next_put_away(shelf& s) noexcept;
