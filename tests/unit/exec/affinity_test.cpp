@@ -238,6 +238,7 @@ TEST(pool_affinity, thefts_are_counted_for_each_victim) {
         while (!stolen) std::this_thread::yield();
       })
       .get();
+  pool.wait_idle();  // nobody steals any more
   const heddle::pool_statistics s = pool.statistics();
   ASSERT_EQ(s.robbed.size(), 2u);
   EXPECT_GE(s.robbed[0] + s.robbed[1], 1u);
