@@ -1,9 +1,10 @@
-// Giving work up: one task, a whole pool, and with a limit.
+// Giving work up: one task, a group of them, a whole pool, and with a limit.
 
 #include <chrono>
 #include <cstdio>
 #include <stop_token>
 #include <thread>
+#include <vector>
 
 #include <heddle/exec/thread_pool.hpp>
 
@@ -35,6 +36,20 @@ int main() {
   }
   // [token end]
 
+  // [group]
+  std::stop_source group;
+  std::vector<heddle::future<int>> futures;
+  for (int i = 0; i < 5; ++i) {
+    futures.push_back(pool.submit({.stop = group.get_token()}, [i, &group] {
+      group.request_stop();  // one answer is enough
+      return i;
+    }));
+  }
+  int answers = 0;
+  for (auto& f : futures) answers += f.exception() == nullptr ? 1 : 0;
+  std::printf("%d of the group ran; the others were cancelled before they began\n", answers);
+  // [group end]
+
   // [shutdown]
   heddle::thread_pool_options options;
   options.workers = 1;
@@ -55,5 +70,5 @@ int main() {
   stubborn.get();
   const bool given_up = never_begun.ready() && never_begun.failed();
   std::printf("what had not begun was given up: %s\n", given_up ? "yes" : "no");
-  return given_up ? 0 : 1;
+  return given_up && answers == 1 ? 0 : 1;
 }

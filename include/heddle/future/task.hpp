@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -12,6 +11,7 @@
 #include <heddle/future/callable_state.hpp>
 #include <heddle/future/state.hpp>
 #include <heddle/prim/atomic.hpp>
+#include <heddle/prim/cell.hpp>
 #include <heddle/prim/config.hpp>
 #include <heddle/prim/stop_token.hpp>
 
@@ -75,8 +75,8 @@ class HEDDLE_API stop_link {
 
   // By the maker, before anybody else knows the state. May cancel it at once.
   void arm(future_state& state) noexcept;
-  // By the claimer, once.
-  void disarm() noexcept { callback_.reset(); }
+  // By the claimer. More than once is as good as once.
+  void disarm() noexcept;
 
   const prim::stop_token& token() const noexcept { return token_; }
 
@@ -88,9 +88,12 @@ class HEDDLE_API stop_link {
     void operator()() const noexcept;
   };
 
+  using callback = prim::stop_callback<trip>;
+
   prim::stop_token token_;
   prim::atomic<phase> phase_{phase::arming};
-  std::optional<prim::stop_callback<trip>> callback_;
+  prim::cell<bool> made_{false};
+  room_for<callback> callback_;
 };
 
 // A task that a token of the user's stops: before it begins by cancelling it, and later, if the

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -166,20 +167,18 @@ TEST(TaskModel, TwoOwnersLeaveWhileItRuns) {
 // Fails when a reader of many takes the error away.
 TEST(TaskModel, TwoReadOneError) {
   holds([] {
-    promise<int> p;
-    auto one = p.get_future().share();
-    auto two = one;
-    prim::thread reader([two = std::move(two)] {
+    auto task = made([]() -> int { throw std::runtime_error("wrong"); });
+    auto one = std::move(task.result).share();
+    prim::thread worker([w = task.work] { w->run(w, verb::run); });
+    prim::thread reader([two = one] {
       try {
         two.get();
-        model::fail("a value from nowhere");
-      } catch (const heddle::broken_promise&) {
+        model::fail("a value from an exception");
+      } catch (const std::runtime_error&) {
       }
     });
-    {
-      const auto broken = std::move(p);
-    }
     model::check(one.exception() != nullptr);
+    worker.join();
     reader.join();
   });
 }
