@@ -1,4 +1,4 @@
-// Hash some text on all cores: submit, get, and what happens to exceptions.
+// Work goes in, futures come out; and what happens to exceptions.
 
 #include <cstdio>
 #include <stdexcept>
