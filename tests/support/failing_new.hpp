@@ -1,32 +1,13 @@
 // Replaces operator new by one that counts and can be told to fail. Include it in one source of a
-// program. Clang's ThreadSanitizer does not let anybody replace it: tests that need this begin with
-// SKIP_UNLESS_ALLOCATIONS_FAIL.
+// program; failing_allocations.hpp is for the others.
 #pragma once
 
-#include <atomic>
 #include <cstdlib>
 #include <new>
 
-#include <gtest/gtest.h>
-#include <heddle/prim/config.hpp>
-
-#define SKIP_UNLESS_ALLOCATIONS_FAIL() \
-  if (HEDDLE_TSAN) GTEST_SKIP() << "ThreadSanitizer owns operator new"
+#include "support/failing_allocations.hpp"
 
 namespace heddle_test {
-
-inline thread_local long allocations_until_failure = -1;  // negative: never
-inline std::atomic<long> live_allocations{0};
-
-// Lets the calling thread allocate `successes` times more inside its scope; then every allocation
-// throws std::bad_alloc.
-class failing_allocations {
- public:
-  explicit failing_allocations(long successes) { allocations_until_failure = successes; }
-  ~failing_allocations() { allocations_until_failure = -1; }
-  failing_allocations(const failing_allocations&) = delete;
-  failing_allocations& operator=(const failing_allocations&) = delete;
-};
 
 inline void* allocate_or_throw(std::size_t bytes, std::size_t alignment) {
   if (allocations_until_failure == 0) throw std::bad_alloc();
