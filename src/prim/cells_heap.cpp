@@ -132,12 +132,15 @@ void cell_heap::carve(shelf& s, std::size_t size) {
   if (s.carving == nullptr || s.carving->carved == cells_in_slab(size)) {
     s.carving = &fresh_slab(size);
   }
-  const unsigned cells = std::min(spilled, cells_in_slab(size) - s.carving->carved);
+  // Some may be ready by now: a new_handler frees what it can.
+  const unsigned cells =
+      std::min({spilled, most_ready - s.count, cells_in_slab(size) - s.carving->carved});
   const std::size_t bytes = (size + 1) * cell_unit;
   auto* cell = reinterpret_cast<std::byte*>(s.carving) + slab_header + s.carving->carved * bytes;
-  for (unsigned i = cells; i > 0; --i, cell += bytes) s.ready[pads + i - 1] = cell;
   s.carving->carved += cells;
-  s.count = cells;
+  s.count += cells;
+  void** slot = &s.ready[pads + s.count];
+  for (unsigned i = 0; i < cells; ++i, cell += bytes) *--slot = cell;
 }
 
 cell_slab& cell_heap::fresh_slab(std::size_t size) {
