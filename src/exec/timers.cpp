@@ -62,7 +62,7 @@ job* timer_core::disarm(timer_link& link) noexcept {
   if (!timer_heap::holds(link)) return nullptr;
   heap_.remove(link);
   job* const work = link.work_;
-  link.armed_.store(false, prim::release);  // from here on the link is its owner's
+  link.armed_.store(false, prim::relaxed);
   return work;
 }
 
@@ -120,7 +120,7 @@ std::size_t timer_core::cancel_all(executor_ref where) noexcept {
     heap_.remove_if([&](const timer_link& link) { return link.where_ == where; },
                     [&](timer_link& link) {
                       works.append(link.work_);
-                      link.armed_.store(false, prim::release);
+                      link.armed_.store(false, prim::relaxed);
                       ++count;
                     });
   }
@@ -137,7 +137,7 @@ void timer_core::end() noexcept {
     heap_.remove_if([](const timer_link&) { return true; },
                     [&](timer_link& link) {
                       works.append(link.work_);
-                      link.armed_.store(false, prim::release);
+                      link.armed_.store(false, prim::relaxed);
                     });
     thread = std::move(thread_);
   }
@@ -159,7 +159,7 @@ void timer_core::discard(job_list& works) noexcept {
 bool timer_link::leave_core() noexcept {
   if (core_->abandoned()) return false;
   bool was_armed = false;
-  if (armed_.load(prim::acquire)) {
+  if (armed_.load(prim::relaxed)) {
     const prim::scoped_lock lock(core_->mutex);
     was_armed = core_->disarm(*this) != nullptr;
   }
@@ -175,7 +175,7 @@ class standard_timers {
   ~standard_timers() {
     given_up_ = queue_.live_core();
     if (given_up_ == nullptr) return;
-    queue_.core_.store(nullptr, prim::release);
+    queue_.core_.store(nullptr, prim::relaxed);
     given_up_->end();
   }
   standard_timers(const standard_timers&) = delete;
@@ -216,7 +216,7 @@ detail::timer_core& timer_queue::core() {
   if (there != nullptr && !there->abandoned()) return *there;
   prim::watch_forks();
   auto* const fresh = new detail::timer_core;
-  if (core_.compare_exchange_strong(there, fresh, prim::acq_rel, prim::acquire)) return *fresh;
+  if (core_.compare_exchange_strong(there, fresh, prim::release, prim::acquire)) return *fresh;
   fresh->release();
   return *there;
 }

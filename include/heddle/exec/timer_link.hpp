@@ -35,8 +35,9 @@ class HEDDLE_API timer_link {
 
   bool leave_core() noexcept;
 
-  // Guarded by the core's mutex; `armed_` may be asked without: false is final, unless the owner
-  // arms it again.
+  // Guarded by the core's mutex. `armed_` may be read without: who sees false is spared the lock.
+  // That orders nothing, and need not: whoever took the link out of the heap holds the work's
+  // entry, and the link lives at least as long as that.
   timer_core* core_ = nullptr;  // retained
   job* work_ = nullptr;
   executor_ref where_;

@@ -86,7 +86,8 @@ TEST(manual_executor_test, runs_as_long_as_told) {
   EXPECT_EQ(work.run_for(0ms), 0U) << "none begins after the deadline";
   EXPECT_EQ(work.run_for(-1h), 0U);
   EXPECT_EQ(work.run_until(heddle::prim::clock::time_point::min()), 0U);
-  EXPECT_EQ(work.run_for(5ms), static_cast<std::size_t>(runs));
+  const std::size_t counted = work.run_for(5ms);
+  EXPECT_EQ(counted, static_cast<std::size_t>(runs));
   EXPECT_EQ(work.pending(), 1U);
 }
 
