@@ -1,7 +1,8 @@
-#include <heddle/future/task.hpp>
+#include <heddle/future/stop_link.hpp>
 
 #include <memory>
-#include <utility>
+
+#include <heddle/future/state.hpp>
 
 namespace heddle::inline HEDDLE_ABI::detail {
 
@@ -16,10 +17,8 @@ void stop_link::trip::operator()() const noexcept {
   if (link.phase_.exchange(phase::tripped, prim::acquire) == phase::armed) state.cancel();
 }
 
-void stop_link::disarm() noexcept {
-  if (!made_.get()) return;
-  made_.set(false);
-  std::destroy_at(callback_.as<callback>());
+stop_link::~stop_link() {
+  if (made_.get()) std::destroy_at(callback_.as<callback>());
 }
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

@@ -12,6 +12,7 @@
 #include <heddle/base/job.hpp>
 #include <heddle/base/task_scope.hpp>
 #include <heddle/future/state.hpp>
+#include <heddle/future/stop_link.hpp>
 #include <heddle/prim/cell.hpp>
 #include <heddle/prim/config.hpp>
 
@@ -21,35 +22,36 @@ namespace heddle::inline HEDDLE_ABI::detail {
 template <class Final, class R, class F>
 class callable_state : public typed_state<R> {
  public:
-  using carries_context = void;
+  using has_appendix = void;
 
   // The job's function, for work that may begin whenever somebody likes.
   static void act(job* j, verb v) noexcept {
-    auto* const self = static_cast<Final*>(j);
+    auto* const task = static_cast<Final*>(j);
     if (v == verb::run) {
-      if (self->try_claim_entry()) self->work();
+      if (task->try_claim_entry()) task->work();
     } else if (v == verb::help) {
-      if (self->try_claim_ahead()) self->work();
+      if (task->try_claim_ahead()) task->work();
     } else if (v == verb::discard) {
-      self->discard_entry();
+      task->discard_entry();
     } else {
-      act_on_itself(self, v);
+      act_on_itself(task, v);
     }
   }
-  static void act_on_itself(Final* self, verb v) noexcept {
+  static void act_on_itself(Final* task, verb v) noexcept {
     if (v == own_verb::destroy) {
-      destroy_state(self);
+      destroy_state(task);
     } else if (v == own_verb::drop_work) {
-      self->drop_work();
+      task->drop_work();
     } else {
-      self->request_stop();
+      task->request_stop();
     }
   }
 
-  // For the claimer, once.
+  // For the claimer, once, before the result can be seen.
   void drop_work() noexcept {
     callable().write([](auto& r) { std::destroy_at(r.template as<F>()); });
-    if (this->has_context()) std::destroy_at(context_place(static_cast<Final*>(this)));
+    if (this->has_link()) std::destroy_at(link_of(self()));
+    if (this->has_context()) std::destroy_at(context_of(self()));
   }
   void request_stop() noexcept {}
 
@@ -67,7 +69,7 @@ class callable_state : public typed_state<R> {
     std::exception_ptr error;
     {
       const task_scope around(
-          this->has_context() ? context_place(static_cast<Final*>(this))->get() : nullptr,
+          this->has_context() ? context_of(self())->get() : nullptr,
           callable().read([](const auto& r) { return task_name_of(*r.template as<F>()); }));
       try {
         callable().write([&](auto& r) {
@@ -87,7 +89,7 @@ class callable_state : public typed_state<R> {
         error = std::current_exception();
       }
     }
-    static_cast<Final*>(this)->drop_work();
+    self()->drop_work();
     if (error != nullptr) {
       this->finish_with(outcome::error, std::move(error));
       return;
@@ -100,6 +102,8 @@ class callable_state : public typed_state<R> {
   static constexpr bool callable_in_slot = future_state::fits_slot<F>;
   static constexpr bool in_the_way = callable_in_slot && typed_state<R>::value_in_slot;
   struct nowhere {};
+
+  Final* self() noexcept { return static_cast<Final*>(this); }
 
   auto& callable() noexcept {
     if constexpr (callable_in_slot) {

@@ -8,6 +8,7 @@
 #include <heddle/base/executor_ref.hpp>
 #include <heddle/base/job.hpp>
 #include <heddle/future/future.hpp>
+#include <heddle/future/stop_link.hpp>
 #include <heddle/future/task.hpp>
 #include <heddle/prim/config.hpp>
 #include <heddle/prim/stop_token.hpp>
@@ -32,55 +33,51 @@ struct made_task {
   job* work;
 };
 
-// Allocates one cell. `home` is the executor that the job is for: its waiting workers may help, and
-// continuations go there; `executor_stop` is tripped when it wants its running work to stop.
-// Throws std::bad_alloc, what moving f throws.
-template <class F>
-auto make_task(executor_ref home, const prim::stop_token& executor_stop, F&& f)
-    -> made_task<task_result_t<F>> {
-  using function = std::decay_t<F>;
-  using result = task_result_t<F>;
-  if constexpr (takes_stop<function>) {
-    auto* const made =
-        make_state<stoppable_task<result, function>>(home, executor_stop, std::forward<F>(f));
-    return {access::make<result>(made), made};
+// The executor's own stop: a token, or something that has a stop_token() to be asked for only when
+// a task wants one, since copying a token is not free.
+template <class Stop>
+prim::stop_token token_of(const Stop& stop) {
+  if constexpr (std::same_as<Stop, prim::stop_token>) {
+    return stop;
   } else {
-    auto* const made = make_state<task<result, function>>(home, std::forward<F>(f));
-    return {access::make<result>(made), made};
+    return stop.stop_token();
   }
 }
 
-// The same for work that a token of the user's stops. When that is tripped before the work has
-// begun, the future is ready as cancelled at once, on the thread that trips it, and the job is a
-// tombstone; so it may be when this returns, if the token had been tripped before. A token that
-// nobody can trip any more costs nothing.
-template <class F>
-auto make_task(executor_ref home, const prim::stop_token& executor_stop, prim::stop_token user_stop,
-               F&& f) -> made_task<task_result_t<F>> {
+// Allocates one cell. `home` is the executor that the job is for: its waiting workers may help, and
+// continuations go there; `executor_stop` is tripped when it wants its running work to stop.
+//
+// Work may be linked to a token of the user's. When that is tripped before the work has begun, the
+// future is ready as cancelled at once, on the thread that trips it, and the job is a tombstone; so
+// it may be when this returns, if the token had been tripped before. A token that nobody can trip
+// any more costs nothing.
+// Throws std::bad_alloc, what moving f throws.
+template <class Stop, class F>
+auto make_task(executor_ref home, const Stop& executor_stop, prim::stop_token user_stop, F&& f)
+    -> made_task<task_result_t<F>> {
   using function = std::decay_t<F>;
   using result = task_result_t<F>;
-  if (!user_stop.stop_possible()) {
-    return make_task(home, executor_stop, std::forward<F>(f));
-  }
+  using state = std::conditional_t<takes_stop<function>, stoppable_task<result, function>,
+                                   task<result, function>>;
+  prim::stop_token* const link = user_stop.stop_possible() ? &user_stop : nullptr;
+  state* made = nullptr;
   if constexpr (takes_stop<function>) {
-    auto* const made = make_state<linked_stoppable_task<result, function>>(
-        home, executor_stop, std::move(user_stop), std::forward<F>(f));
-    made_task<result> task{access::make<result>(made), made};
-    made->arm();
-    return task;
+    made = make_linked_state<state>(link, home, token_of(executor_stop), std::forward<F>(f));
   } else {
-    auto* const made =
-        make_state<linked_task<result, function>>(home, std::move(user_stop), std::forward<F>(f));
-    made_task<result> task{access::make<result>(made), made};
-    made->arm();
-    return task;
+    made = make_linked_state<state>(link, home, std::forward<F>(f));
   }
+  if (link != nullptr) link_of(made)->arm(*made);
+  return {access::make<result>(made), made};
+}
+template <class Stop, class F>
+auto make_task(executor_ref home, const Stop& executor_stop, F&& f) -> made_task<task_result_t<F>> {
+  return make_task(home, executor_stop, prim::stop_token(), std::forward<F>(f));
 }
 
 // A job whose result nobody waits for, stopped in the same way; its exception goes to the unhandled
 // handler.
-template <class F>
-job* make_posted_task(const prim::stop_token& executor_stop, prim::stop_token user_stop, F&& f) {
+template <class Stop, class F>
+job* make_posted_task(const Stop& executor_stop, prim::stop_token user_stop, F&& f) {
   return make_task(executor_ref{}, executor_stop, std::move(user_stop), std::forward<F>(f)).work;
 }
 

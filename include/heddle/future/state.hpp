@@ -12,6 +12,8 @@
 #include <heddle/base/context_slot.hpp>
 #include <heddle/base/executor_ref.hpp>
 #include <heddle/base/job.hpp>
+#include <heddle/future/room.hpp>
+#include <heddle/future/stop_link.hpp>
 #include <heddle/prim/atomic.hpp>
 #include <heddle/prim/cell.hpp>
 #include <heddle/prim/cells.hpp>
@@ -37,27 +39,6 @@ struct own_verb {
   static constexpr verb drop_work{4};     // free the callable of work that will not be done
   static constexpr verb request_stop{5};  // the work runs, or is over: ask it to stop
 };
-
-// Uninitialized memory for an object; whoever uses it knows what is there.
-template <std::size_t Size, std::size_t Alignment>
-struct room {
-  room() noexcept {}  // NOLINT(modernize-use-equals-default): a default one would clear the bytes
-  template <class T>
-  T* as() noexcept {
-    return std::launder(reinterpret_cast<T*>(bytes));
-  }
-  template <class T>
-  const T* as() const noexcept {
-    return std::launder(reinterpret_cast<const T*>(bytes));
-  }
-  template <class T, class... Args>
-  void construct(Args&&... args) {
-    std::construct_at(reinterpret_cast<T*>(bytes), std::forward<Args>(args)...);
-  }
-  alignas(Alignment) std::byte bytes[Size];
-};
-template <class T>
-using room_for = room<sizeof(T), alignof(T)>;
 
 // Two sides share it: the consumers (futures, and what waits for them), who are counted, and the
 // producer (the entry in a queue, a promise, an attached continuation), of which there is one.
@@ -139,9 +120,13 @@ class HEDDLE_API future_state : public job {
   // Throws `forked` if nobody in this process will ever make it ready.
   void require_own_process() const;
 
-  // Requires: none of this process's threads but the caller knows it yet.
-  void note_context() noexcept { has_context_ = true; }
+  // What stands behind it in its cell. Told by its maker, before anybody else knows it.
+  void note_appendix(bool context, bool link) noexcept {
+    has_context_ = context;
+    has_link_ = link;
+  }
   bool has_context() const noexcept { return has_context_; }
+  bool has_link() const noexcept { return has_link_; }
 
   // Require ready().
   outcome how() const noexcept { return outcome_.get(); }
@@ -182,7 +167,7 @@ class HEDDLE_API future_state : public job {
   prim::cell<slot_room>& slot() noexcept { return slot_; }
 
  private:
-  static constexpr unsigned generation_mask = 0x7fff;
+  static constexpr unsigned generation_mask = 0x3fff;
 
   void destroy() noexcept { run(this, own_verb::destroy); }
   void leave_unwanted() noexcept;
@@ -193,8 +178,9 @@ class HEDDLE_API future_state : public job {
   prim::atomic<std::uint32_t> consumers_{1};
   prim::cell<outcome> outcome_{outcome::none};
   prim::atomic<bool> error_read_{false};
-  const std::uint16_t generation_ : 15;  // of forks, when it was made
+  const std::uint16_t generation_ : 14;  // of forks, when it was made
   std::uint16_t has_context_ : 1 = 0;
+  std::uint16_t has_link_ : 1 = 0;
   const executor_ref home_;
   prim::cell<slot_room> slot_;
 };
@@ -287,40 +273,57 @@ class typed_state : public future_state {
       value_;
 };
 
-// Cells of states. The context of a task's maker, if there is one, stands behind its state.
+// Cells of states. Behind a state whose class says `has_appendix` stand the context of its maker
+// and the link to a token, if there are any.
 template <class S>
-captured_context* context_place(S* s) noexcept {
+captured_context* context_of(S* s) noexcept {
   static_assert(sizeof(S) % alignof(captured_context) == 0);
   return reinterpret_cast<captured_context*>(reinterpret_cast<std::byte*>(s) + sizeof(S));
 }
 template <class S>
-constexpr std::size_t state_size(bool with_context) noexcept {
-  return sizeof(S) + (with_context ? sizeof(captured_context) : 0);
+stop_link* link_of(S* s) noexcept {
+  static_assert(alignof(stop_link) <= alignof(captured_context));
+  return reinterpret_cast<stop_link*>(context_of(s) + (s->has_context() ? 1 : 0));
+}
+template <class S>
+constexpr std::size_t state_size(bool with_context, bool with_link) noexcept {
+  return sizeof(S) + (with_context ? sizeof(captured_context) : 0) +
+         (with_link ? sizeof(stop_link) : 0);
 }
 
+// With a link to the token, if one is given. Throws std::bad_alloc, what the constructor throws.
 template <class S, class... Args>
-S* make_state(Args&&... args) {
+S* make_linked_state(prim::stop_token* user_stop, Args&&... args) {
+  const bool with_link = user_stop != nullptr;
   bool with_context = false;
-  if constexpr (requires { typename S::carries_context; }) {
+  if constexpr (requires { typename S::has_appendix; }) {
     with_context = current_context() != nullptr;
   }
-  const std::size_t bytes = state_size<S>(with_context);
+  const std::size_t bytes = state_size<S>(with_context, with_link);
   void* const memory = prim::allocate_cell(bytes, alignof(S));
+  S* made = nullptr;
   try {
-    S* const made = ::new (memory) S(std::forward<Args>(args)...);
-    if (with_context) {
-      ::new (static_cast<void*>(context_place(made))) captured_context;
-      made->note_context();
-    }
-    return made;
+    made = ::new (memory) S(std::forward<Args>(args)...);
   } catch (...) {
     prim::deallocate_cell(memory, bytes, alignof(S));
     throw;
   }
+  if (with_context || with_link) [[unlikely]] {
+    made->note_appendix(with_context, with_link);
+    if (with_context) ::new (static_cast<void*>(context_of(made))) captured_context;
+    if (with_link) ::new (static_cast<void*>(link_of(made))) stop_link(std::move(*user_stop));
+  }
+  return made;
 }
+template <class S, class... Args>
+S* make_state(Args&&... args) {
+  return make_linked_state<S>(nullptr, std::forward<Args>(args)...);
+}
+
+// What stands behind it has been destroyed with the work.
 template <class S>
 void destroy_state(S* s) noexcept {
-  const std::size_t bytes = state_size<S>(s->has_context());
+  const std::size_t bytes = state_size<S>(s->has_context(), s->has_link());
   s->~S();
   prim::deallocate_cell(s, bytes, alignof(S));
 }

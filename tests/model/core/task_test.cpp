@@ -198,8 +198,8 @@ TEST(TaskModel, CallbackAgainstResult) {
   });
 }
 
-// The token is tripped while a worker takes the task up. Fails when the claimer does not disarm the
-// link before the result can be seen, and when a callback that lost the claim still gives up.
+// The token is tripped while a worker takes the task up. Fails when the claimer does not destroy
+// the link before the result can be seen, and when a callback that lost the claim still gives up.
 TEST(TaskModel, TokenAgainstRun) {
   holds([] {
     prim::cell<int> runs;
@@ -235,7 +235,7 @@ TEST(TaskModel, TokenAgainstSubmission) {
   });
 }
 
-// Fails when disarming does not wait for a callback that is under way.
+// Fails when destroying the link does not wait for a callback that is under way.
 TEST(TaskModel, TokenAgainstCancel) {
   holds([] {
     prim::stop_source stop;
@@ -251,8 +251,8 @@ TEST(TaskModel, TokenAgainstCancel) {
   });
 }
 
-// Work that looks at its token hears of the user's, whenever that is tripped. Fails when the link
-// is not put up again for the time in which the work runs.
+// Work that looks at its token hears of the user's, whenever that is tripped. Fails when cancelling
+// work that runs does not ask it to stop, and when the link goes before the work is done.
 TEST(TaskModel, TokenReachesWorkThatRuns) {
   holds([] {
     prim::stop_source stop;
