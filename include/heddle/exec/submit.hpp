@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <heddle/base/executor_ref.hpp>
+#include <heddle/base/require_callable.hpp>
 #include <heddle/base/unique_task.hpp>
 #include <heddle/future/future.hpp>
 #include <heddle/future/make_task.hpp>
@@ -34,14 +35,6 @@ executor_ref named_executor(E&& where, const char* operation) {
     return where;
   } else {
     return where.executor();
-  }
-}
-
-// Function pointers, std::function and the like can be empty; others cannot.
-template <class F>
-void require_callable(const F& f, const char* operation) {
-  if constexpr (!std::is_function_v<F> && requires { static_cast<bool>(f == nullptr); }) {
-    if (f == nullptr) throw std::invalid_argument(std::string(operation) + ": a null callable");
   }
 }
 

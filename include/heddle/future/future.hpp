@@ -10,6 +10,7 @@
 
 #include <heddle/base/errors.hpp>
 #include <heddle/base/invoke.hpp>
+#include <heddle/base/require_callable.hpp>
 #include <heddle/base/unique_task.hpp>
 #include <heddle/future/callable_state.hpp>
 #include <heddle/future/state.hpp>
@@ -137,8 +138,8 @@ class [[nodiscard]] future {
   // future is given away and becomes invalid. f takes the finished future<T>, or the value: then
   // it is skipped, and the error passed on, when there is none.
   // If the executor refuses the work, the new future is cancelled.
-  // Blocks? No. Allocates one cell. Throws no_state, std::invalid_argument for a null executor,
-  // forked, std::bad_alloc, what moving f throws; then this future is as before.
+  // Blocks? No. Allocates one cell. Throws no_state, std::invalid_argument for a null executor or
+  // callable, forked, std::bad_alloc, what moving f throws; then this future is as before.
   template <class F>
   auto then(executor_ref where, F&& f);
 
@@ -160,7 +161,8 @@ class [[nodiscard]] future {
   // callbacks as one likes, called in their order; f should be short and never block, and is called
   // behind a callback or inline continuation that this thread is in. Its exceptions go to the
   // unhandled handler. What Python calls add_done_callback.
-  // Blocks? No. Allocates two cells. Throws no_state, forked, std::bad_alloc, what moving f throws.
+  // Blocks? No. Allocates two cells. Throws no_state, std::invalid_argument for a null callable,
+  // forked, std::bad_alloc, what moving f throws.
   template <class F>
     requires std::invocable<std::decay_t<F>>
   void on_ready(F&& f) const {
@@ -174,6 +176,7 @@ class [[nodiscard]] future {
   void on_ready(executor_ref where, F&& f) const {
     auto& s = state("future::on_ready");
     if (!where) throw std::invalid_argument("future::on_ready: no executor");
+    detail::require_callable(f, "future::on_ready");
     detail::call_when_ready(s, where, unique_task(std::forward<F>(f)));
   }
 
@@ -296,6 +299,7 @@ auto continue_with(Antecedent& antecedent, executor_ref where, F&& f) {
   using result = typename continuation_result<function, Antecedent>::type;
   auto* const state = access::state(antecedent, "future::then");
   if (!where) throw std::invalid_argument("future::then: no executor");
+  require_callable(f, "future::then");
   state->require_own_process();
   auto* const next =
       make_state<continuation<Antecedent, result, function>>(where, std::forward<F>(f));

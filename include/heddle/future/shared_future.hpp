@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <heddle/base/require_callable.hpp>
 #include <heddle/future/future.hpp>
 
 namespace heddle::inline HEDDLE_ABI {
@@ -122,6 +123,7 @@ class [[nodiscard]] shared_future {
   void on_ready(executor_ref where, F&& f) const {
     auto& s = state("shared_future::on_ready");
     if (!where) throw std::invalid_argument("shared_future::on_ready: no executor");
+    detail::require_callable(f, "shared_future::on_ready");
     detail::call_when_ready(s, where, unique_task(std::forward<F>(f)));
   }
 

@@ -1,5 +1,6 @@
 #include <heddle/future/future.hpp>
 
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -182,6 +183,18 @@ TEST(then, needs_an_executor) {
                std::invalid_argument);
   EXPECT_THROW(static_cast<void>(f.then([](int) {})), std::invalid_argument);
   EXPECT_TRUE(f.valid());
+}
+
+TEST(then, needs_a_callable_that_is_there) {
+  promise<int> p;
+  future<int> f = p.get_future();
+  EXPECT_THROW(static_cast<void>(f.then_inline(std::function<int(int)>())), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(f.then_inline(static_cast<void (*)(int)>(nullptr))),
+               std::invalid_argument);
+  EXPECT_THROW(f.on_ready(std::function<void()>()), std::invalid_argument);
+  EXPECT_TRUE(f.valid());
+  p.set_value(1);
+  EXPECT_EQ(f.get(), 1);
 }
 
 TEST(then, runs_on_the_executor_of_the_future_before) {
