@@ -252,7 +252,7 @@ TEST(TaskModel, TokenAgainstCancel) {
 }
 
 // Work that looks at its token hears of the user's, whenever that is tripped. Fails when cancelling
-// work that runs does not ask it to stop, and when the link goes before the work is done.
+// work that runs does not ask it to stop.
 TEST(TaskModel, TokenReachesWorkThatRuns) {
   holds([] {
     prim::stop_source stop;
