@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <heddle/kernel/tree.hpp>
+#include <memory>
 #include <utility>
 
 namespace heddle::inline HEDDLE_ABI::kernel {
@@ -48,20 +49,24 @@ std::string tree::full(std::string_view path) const {
 std::optional<std::string> tree::read(std::string_view path) const {
   const int fd = ::open(full(path).c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (fd < 0) return std::nullopt;
-  std::optional<std::string> text = read_all(fd);
-  ::close(fd);
-  return text;
+  struct closer {
+    int file;
+    ~closer() { ::close(file); }
+  } const at_end{fd};
+  return read_all(fd);
 }
 
 std::vector<std::string> tree::list(std::string_view path) const {
   std::vector<std::string> names;
-  DIR* directory = ::opendir(full(path).c_str());
+  struct closer {
+    void operator()(DIR* d) const noexcept { ::closedir(d); }
+  };
+  const std::unique_ptr<DIR, closer> directory(::opendir(full(path).c_str()));
   if (directory == nullptr) return names;
-  while (const dirent* entry = ::readdir(directory)) {
+  while (const dirent* entry = ::readdir(directory.get())) {
     std::string name = entry->d_name;
     if (name != "." && name != "..") names.push_back(std::move(name));
   }
-  ::closedir(directory);
   std::sort(names.begin(), names.end());
   return names;
 }
