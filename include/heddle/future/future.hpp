@@ -42,6 +42,9 @@ concept takes_antecedent = std::invocable<F, Antecedent>;
 template <class F, class Antecedent>
 concept takes_value = (std::is_void_v<read_of<Antecedent>> && std::invocable<F>) ||
                       std::invocable<F, read_of<Antecedent>>;
+// A generic callable that takes the future need not compile with the value.
+template <class F, class Antecedent>
+concept takes_either = takes_antecedent<F, Antecedent> || takes_value<F, Antecedent>;
 
 template <class F, class Value>
 struct value_result : std::invoke_result<F, Value> {};
@@ -294,7 +297,7 @@ class continuation final : public callable_state<continuation<Antecedent, R, F>,
 template <class F, class Antecedent>
 auto continue_with(Antecedent& antecedent, executor_ref where, F&& f) {
   using function = std::decay_t<F>;
-  static_assert(takes_antecedent<function, Antecedent> || takes_value<function, Antecedent>,
+  static_assert(takes_either<function, Antecedent>,
                 "a continuation takes the future, or its value, or nothing when that is void");
   using result = typename continuation_result<function, Antecedent>::type;
   auto* const state = access::state(antecedent, "future::then");
