@@ -187,6 +187,7 @@ TEST_P(priority_stress, nobody_starves) {
     }
   });
   over = true;
+  EXPECT_TRUE(pool.wait_idle());
 }
 
 INSTANTIATE_TEST_SUITE_P(workers, priority_stress, testing::ValuesIn(heddle_test::thread_counts()),
