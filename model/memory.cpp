@@ -41,14 +41,15 @@ const char* order_name(std::memory_order order) noexcept {
 std::string value_text(std::uint64_t value) {
   if (value < 100000) return std::to_string(value);
   if (value > ~std::uint64_t{0} - 100000) {
-    return "-" + std::to_string(~std::uint64_t{0} - value + 1);
+    return std::string("-").append(std::to_string(~std::uint64_t{0} - value + 1));
   }
   engine& e = *current;
   for (std::size_t i = e.objects.size(); i-- > 0;) {
     const object_record& o = e.objects[i];
     if (reinterpret_cast<std::uintptr_t>(o.address) != (value & ~std::uint64_t{7})) continue;
-    const std::string flags = (value & 7) != 0 ? "|" + std::to_string(value & 7) : "";
-    return "&" + e.name_of(o) + flags;
+    const std::string flags =
+        (value & 7) != 0 ? std::string("|").append(std::to_string(value & 7)) : "";
+    return std::string("&").append(e.name_of(o)).append(flags);
   }
   char text[20];
   std::snprintf(text, sizeof text, "%#llx", static_cast<unsigned long long>(value));

@@ -12,7 +12,8 @@ std::string trail_text(const engine& e) {
   const char* separator = "";
   for (std::size_t i = 0; i < e.trail.size(); ++i) {
     if (e.trail[i].chosen == 0) continue;
-    text += separator + std::to_string(i) + "-" + std::to_string(e.trail[i].chosen);
+    text.append(separator).append(std::to_string(i)).append("-");
+    text.append(std::to_string(e.trail[i].chosen));
     separator = ".";
   }
   return text;

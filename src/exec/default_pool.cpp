@@ -12,6 +12,11 @@
 #include <heddle/prim/fork.hpp>
 
 namespace heddle::inline HEDDLE_ABI {
+
+void detail::end_of_process(thread_pool& pool) {
+  if (!pool.pool_.unused_after_fork()) pool.shutdown();
+}
+
 namespace {
 
 // Room for objects that are never destroyed.
@@ -31,7 +36,7 @@ constinit bool options_given = false;  // these change while nobody forks: a chi
 
 void stop_at_exit() {
   try {
-    built.load(prim::acquire)->shutdown();
+    detail::end_of_process(*built.load(prim::acquire));
   } catch (...) {
     report_unhandled(std::current_exception());
   }

@@ -41,6 +41,14 @@ class injection {
     }
     return 0;
   }
+  // From the first shard that has one.
+  template <class Predicate>
+  job* take_first(Predicate holds) noexcept {
+    for (std::size_t i = 0; i < count_; ++i) {
+      if (job* const j = shards_[i].take_first(holds)) return j;
+    }
+    return nullptr;
+  }
   template <class Predicate>
   job_chain take_if(Predicate holds) noexcept {
     job_chain all;

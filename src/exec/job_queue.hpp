@@ -91,6 +91,26 @@ class job_queue {
     return first_ != nullptr && holds(first_) ? cut_one() : nullptr;
   }
 
+  // Takes out the eldest for which the predicate holds.
+  template <class Predicate>
+  job* take_first(Predicate holds) noexcept {
+    if (empty()) return nullptr;
+    const prim::scoped_lock lock(exit_);
+    job* before = nullptr;
+    for (job* j = first_;; j = before->next) {
+      if (j == nullptr) {
+        j = refill_behind(before);
+        if (j == nullptr) return nullptr;
+      }
+      if (holds(j)) {
+        (before != nullptr ? before->next : first_) = j->next;
+        left_.store(left_.load(prim::relaxed) + 1, prim::release);
+        return j;
+      }
+      before = j;
+    }
+  }
+
   // Takes out the jobs for which the predicate holds, in one walk.
   template <class Predicate>
   job_chain take_if(Predicate holds) noexcept {
@@ -156,13 +176,19 @@ class job_queue {
   }
 
   void refill() noexcept HEDDLE_REQUIRES(exit_) {
-    if (first_ != nullptr || empty()) return;
+    if (first_ == nullptr && !empty()) refill_behind(nullptr);
+  }
+
+  // Moves what has arrived behind `last`, the end of the list that leaves, or into that list.
+  job* refill_behind(job* last) noexcept HEDDLE_REQUIRES(exit_) {
     const prim::scoped_lock lock(entry_);
-    first_ = arriving_;
+    job* const moved = arriving_;
+    (last != nullptr ? last->next : first_) = moved;
     arriving_ = arriving_last_ = nullptr;
     const std::size_t known = arrived_ < ahead ? arrived_ : ahead;
     for (std::size_t i = 0; i < known; ++i) prim::prefetch_for_write(heads_[i]);
     arrived_ = 0;
+    return moved;
   }
 
   job* cut_one() noexcept HEDDLE_REQUIRES(exit_) {

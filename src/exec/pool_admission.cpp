@@ -25,20 +25,25 @@ std::uint32_t pool_core::stamp_now() const noexcept {
       std::chrono::duration_cast<std::chrono::milliseconds>(prim::clock::now() - born_).count());
 }
 
-// Counted before anybody can see it, so that whoever reads zero has missed nothing.
 bool pool_core::push_to_lane(unsigned level, const job_chain& chain,
                              job_queue::origin from) noexcept {
   const std::uint32_t now = stamp_now();
   for (job* j = chain.first;; j = j->next) {
-    j->level = static_cast<std::uint8_t>(level);
+    j->level.store(static_cast<std::uint8_t>(level), prim::relaxed);
     j->stamp = now;
     if (j == chain.last) break;
   }
   const std::size_t count = chain.size;
   lane_jobs_.fetch_add(count, prim::acq_rel);
-  if (lanes_[level - 1].queue.push(chain, from)) return true;
+  if (lanes_[(level & ~inherited_level) - 1].queue.push(chain, from)) return true;
   lane_jobs_.fetch_sub(count, prim::acq_rel);
   return false;
+}
+
+// Asked beside the count, which runs ahead of what can be had: a worker that went by the count
+// alone would run in circles while somebody is interrupted in the middle of a push or a pop.
+bool pool_core::any_lane_filled() const noexcept {
+  return std::ranges::any_of(lanes_, [](const lane& l) { return !l.queue.empty(); });
 }
 
 job* pool_core::from_lane(job* j) noexcept {
@@ -52,7 +57,8 @@ job* pool_core::urgent_job(const slot& s) noexcept {
   if (turn == turn_of_the_normal) return nullptr;
   if (turn == turn_of_the_old) {
     const std::uint32_t now = stamp_now();
-    const auto limit = static_cast<std::uint32_t>(options_.aging.count());
+    const auto limit = static_cast<std::uint32_t>(
+        std::min<std::chrono::milliseconds::rep>(options_.aging.count(), ~std::uint32_t{0}));
     const auto old = [&](const job* j) { return now - j->stamp >= limit; };
     // From another lane each time, so that the old ones of one lane do not hide those of the next.
     for (unsigned i = 0; i < priority_levels; ++i) {
@@ -78,10 +84,18 @@ job* pool_core::any_lane_job() noexcept {
 submission pool_core::admit(const job_chain& chain) noexcept {
   const std::size_t capacity = options_.queue_capacity;
   // A worker of any pool: if it waited here, the pools could wait for each other for ever.
-  const bool exempt = prim::thread_value(prim::thread_slot::worker) != nullptr;
+  // A task that is run in its caller's stead runs its own there, too, but not without end: one that
+  // submits its successor would use up the stack.
+  constexpr unsigned deepest = 32;
+  const void* const* const mine = prim::thread_values();
+  const auto* const frame =
+      static_cast<const caller_frame*>(mine[static_cast<unsigned>(prim::thread_slot::caller_of)]);
+  const bool exempt = mine[static_cast<unsigned>(prim::thread_slot::worker)] != nullptr ||
+                      (frame != nullptr && frame->depth >= deepest);
+  std::size_t dropped = 0;
   std::size_t n = queued_.load(prim::relaxed);
   for (;;) {
-    if (n < capacity || exempt) {
+    if (n < capacity || exempt || dropped == chain.size) {
       if (!queued_.compare_exchange_weak(n, n + chain.size, prim::relaxed, prim::relaxed)) continue;
       count_excess(n, chain.size);
       return submission::accepted;
@@ -99,7 +113,9 @@ submission pool_core::admit(const job_chain& chain) noexcept {
         run_in_caller(chain);
         return submission::ran_in_caller;
       case when_full::drop_oldest:
-        if (!drop_oldest()) prim::yield();  // all that was queued is about to begin
+        // One for one. Where nothing can be dropped, as all that waits came otherwise, it is
+        // accepted.
+        dropped = drop_oldest() ? dropped + 1 : chain.size;
         break;
     }
     n = queued_.load(prim::relaxed);
@@ -126,31 +142,40 @@ void pool_core::leave_queue(std::size_t count) noexcept {
   }
 }
 
-// The least urgent ones first.
+// The least urgent ones first; only what was submitted, not continuations, timers or strands.
 bool pool_core::drop_oldest() noexcept {
   job* j = nullptr;
   for (unsigned i = priority_levels; j == nullptr && i-- > normal_lane + 1;) {
-    j = from_lane(lanes_[i].queue.pop());
+    j = from_lane(lanes_[i].queue.take_first(&is_droppable));
   }
-  if (j == nullptr) j = injected_.pop();
+  if (j == nullptr) j = injected_.take_first(&is_droppable);
   for (const auto& s : slots_) {
-    if (j == nullptr) j = s->inbox.pop();
-    if (j == nullptr && s->deque.steal(j) != ws_deque<job*>::theft::success) j = nullptr;
+    if (j == nullptr) j = s->inbox.take_first(&is_droppable);
   }
-  for (unsigned i = normal_lane; j == nullptr && i-- > 0;) j = from_lane(lanes_[i].queue.pop());
+  for (unsigned i = normal_lane; j == nullptr && i-- > 0;) {
+    j = from_lane(lanes_[i].queue.take_first(&is_droppable));
+  }
   if (j == nullptr) return false;
   if (!is_tombstone(j)) dropped_.add();
   discard(j);
+  check_quiet();  // it may have been the last one that somebody waits for
   return true;
 }
 
+// To the pool's rules the thread is inside a task meanwhile.
 void pool_core::run_in_caller(const job_chain& chain) noexcept {
+  void*& slot = prim::thread_value(prim::thread_slot::caller_of);
+  void* const before = slot;
+  const auto* const outer = static_cast<const caller_frame*>(before);
+  caller_frame frame{this, outer == nullptr ? 1 : outer->depth + 1};
   for (job* j = chain.first; j != nullptr;) {
-    job* const rest = j == chain.last ? nullptr : j->next;
+    job* const rest = j->next;
     submitted_.add();
     started_.add();
     ran_in_caller_.add();
+    slot = &frame;
     j->run(j, verb::run);
+    slot = before;
     completed_.add();
     j = rest;
   }

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <new>
 #include <numeric>
 #include <stdexcept>
 #include <utility>
 
+#include <heddle/base/errors.hpp>
 #include <heddle/future/state.hpp>
 #include <heddle/kernel/quota.hpp>
 #include <heddle/prim/fork.hpp>
@@ -22,14 +25,6 @@ constexpr unsigned most_workers = 1u << 16;
 // Every so many tasks a worker looks at the shared queue first, so that a task that keeps spawning
 // cannot starve those that came from outside. A prime, so that it falls out of step with patterns.
 constexpr unsigned fairness_interval = 61;
-
-unsigned cores_of_this_process() noexcept {
-  try {
-    return static_cast<unsigned>(kernel::whole_cores(kernel::usable_cores()));
-  } catch (...) {
-    return 1;  // no memory to find out
-  }
-}
 
 // Whether this process may give its threads such a rank is only known by trying, on a thread that
 // is not the caller's.
@@ -57,7 +52,7 @@ std::size_t shards_for(const thread_pool_options& options, bool in_order) noexce
 
 }  // namespace
 
-pool_core::pool_core(thread_pool_options options)
+pool_core::pool_core(thread_pool_options&& options)
     : options_(std::move(options)),
       generation_(prim::fork_generation()),
       fifo_(options_.schedule == scheduling::fifo),
@@ -65,6 +60,14 @@ pool_core::pool_core(thread_pool_options options)
       spin_(options_.spin),
       bounded_(options_.queue_capacity != thread_pool_options::unbounded),
       injected_(shards_for(options_, fifo_ || bounded_)) {
+  // A child whose first use fails may try again with them.
+  struct give_back {
+    thread_pool_options* from;
+    thread_pool_options& to;
+    ~give_back() {
+      if (from != nullptr) to = std::move(*from);
+    }
+  } unless_made{&options_, options};
   if (options_.workers > most_workers) {
     throw std::invalid_argument("thread_pool: " + std::to_string(options_.workers) +
                                 " workers; the most is " + std::to_string(most_workers));
@@ -82,12 +85,11 @@ pool_core::pool_core(thread_pool_options options)
   }
   check_rank(options_.thread_priority);
   prim::watch_forks();
-  if (options_.core_count == nullptr) options_.core_count = &cores_of_this_process;
 
   fail_when_starved_.store(options_.when_starved == at_spare_cap::fail, prim::relaxed);
 
   // A pool that follows the cores has a slot for each that it might be given.
-  const unsigned wanted = follows_cores_ ? std::max(1u, options_.core_count()) : options_.workers;
+  const unsigned wanted = follows_cores_ ? std::max(1u, cores_now()) : options_.workers;
   const unsigned most =
       follows_cores_ ? std::max(wanted, prim::thread::hardware_concurrency()) : wanted;
   cores_read_at_.store(prim::clock::now().time_since_epoch().count(), prim::relaxed);
@@ -98,6 +100,7 @@ pool_core::pool_core(thread_pool_options options)
   } else {
     const kernel::topology machine = kernel::read_topology();
     cpus_ = kernel::assign_cpus(machine, options_.affinity, most);
+    allowed_.assign(machine.allowed.begin(), machine.allowed.end());
     rings_ = kernel::steal_rings(machine, cpus_);
   }
   limit_.store(wanted, prim::relaxed);
@@ -116,19 +119,29 @@ pool_core::pool_core(thread_pool_options options)
     throw;
   }
   reading_cores_.store(false, prim::release);
+  unless_made.from = nullptr;
 }
 
 pool_core::~pool_core() = default;
 
 pool_core& pool_core::current() {
-  if (generation_ == prim::fork_generation()) return *this;
+  if (is_of_this_process()) [[likely]]
+    return *this;
   pool_core* made = successor_.load(prim::acquire);
   if (made == nullptr) {
     const prim::no_fork steady;
     made = successor_.load(prim::acquire);
+    if (closing_.load(prim::acquire)) throw rejected("thread_pool: shut down");
     if (made == nullptr) {
-      made = new pool_core(
-          std::move(options_));  // those of the process that is gone need them no more
+      // Nobody else needs the options any more, but for the name, which may have been given out.
+      thread_pool_options options = std::move(options_);
+      options_.name = options.name;
+      try {
+        made = new pool_core(std::move(options));
+      } catch (...) {
+        options_ = std::move(options);
+        throw;
+      }
       successor_.store(made, prim::release);
     }
   }
@@ -137,10 +150,20 @@ pool_core& pool_core::current() {
 
 pool_core* pool_core::current_if_made() noexcept {
   pool_core* core = this;
-  while (core != nullptr && core->generation_ != prim::fork_generation()) {
+  while (core != nullptr && !core->is_of_this_process()) {
     core = core->successor_.load(prim::acquire);
   }
   return core;
+}
+
+bool pool_core::close_unused() noexcept {
+  if (is_of_this_process()) return false;
+  const prim::no_fork steady;
+  pool_core* last = this;
+  while (pool_core* const next = last->successor_.load(prim::acquire)) last = next;
+  if (last->is_of_this_process()) return false;
+  last->closing_.store(true, prim::release);
+  return true;
 }
 
 namespace {
@@ -209,7 +232,10 @@ job_chain pool_core::with_times(const job_chain& chain) noexcept {
   for (job* j = chain.first; j != nullptr;) {
     job* const rest = j == chain.last ? nullptr : j->next;
     job* const wrapped = new (std::nothrow) timed_job(*this, j);
-    if (wrapped != nullptr) wrapped->level = j->level;
+    if (wrapped != nullptr) {
+      wrapped->level.store(j->level.load(prim::relaxed), prim::relaxed);
+      wrapped->droppable = j->droppable;
+    }
     timed.append(wrapped != nullptr ? wrapped : j);  // without memory it goes unmeasured
     j = rest;
   }
@@ -217,8 +243,12 @@ job_chain pool_core::with_times(const job_chain& chain) noexcept {
 }
 
 // Work comes from inside only while a task of the pool is there to submit it; hooks are outside.
-job_queue::origin pool_core::origin_of(const worker* w) const noexcept {
-  return w != nullptr && w->depth != 0 ? job_queue::origin::inside : job_queue::origin::outside;
+bool pool_core::inside_task(void* const* thread_values) const noexcept {
+  const worker* const w = worker_among(thread_values);
+  if (w != nullptr) return w->depth != 0;
+  const auto* const frame = static_cast<const caller_frame*>(
+      thread_values[static_cast<unsigned>(prim::thread_slot::caller_of)]);
+  return frame != nullptr && frame->core == this;
 }
 
 bool pool_core::enqueue(const job_chain& given) noexcept {
@@ -240,13 +270,14 @@ submission pool_core::put(const job_chain& chain) noexcept {
   void* const* const mine = prim::thread_values();
   worker* const w = worker_among(mine);
   const unsigned level = level_of(*chain.first, w);
-  const auto origin = origin_of(w);
+  const bool inside = inside_task(mine);
+  const auto origin = inside ? job_queue::origin::inside : job_queue::origin::outside;
   // After the stop only a task that destroyed its own pool is left.
   bool accepted = !stopping_.load(prim::acquire);
   if (!accepted) {
-  } else if (level != normal_level) {
+  } else if ((level & ~inherited_level) != normal_level) {
     accepted = push_to_lane(level, chain, origin);
-  } else if (origin == job_queue::origin::inside && w->held != nullptr && !fifo_) {
+  } else if (inside && w != nullptr && w->held != nullptr && !fifo_) {
     push_local(*w->held, chain);
   } else {
     const auto number =
@@ -263,13 +294,22 @@ submission pool_core::put(const job_chain& chain) noexcept {
 
 // What was said about the job, else that of the task that submits it, else normal.
 unsigned pool_core::level_of(job& first, const worker* w) const noexcept {
-  if (fifo_) first.level = 0;
-  if (first.level != 0) return first.level;
-  return w == nullptr || w->level == 0 || fifo_ ? normal_level : w->level;
+  if (fifo_) {
+    if (first.level.load(prim::relaxed) != 0) first.level.store(0, prim::relaxed);
+    return normal_level;
+  }
+  const unsigned said = first.level.load(prim::relaxed);
+  if (said != 0 && (said & inherited_level) == 0) return said;
+  if (w == nullptr || w->level == 0) {
+    if (said != 0) first.level.store(0, prim::relaxed);
+    return normal_level;
+  }
+  return w->level | inherited_level;
 }
 
 submission pool_core::submit(const job_chain& given) noexcept {
   if (bounded_) {
+    for (job* j = given.first; j != nullptr; j = j->next) j->droppable = true;
     const submission a = admit(given);
     if (a != submission::accepted) {
       if (a != submission::ran_in_caller) discard_chain(given);
@@ -281,10 +321,13 @@ submission pool_core::submit(const job_chain& given) noexcept {
   return a;
 }
 
+// A child with fewer cores has fewer slots than its parent, for which the number was right.
 submission pool_core::submit_to(unsigned number, job* j) noexcept {
+  number %= static_cast<unsigned>(slots_.size());
   job_chain chain;
   chain.append(j);
   if (bounded_) {
+    j->droppable = true;
     const submission a = admit(chain);
     if (a != submission::accepted) {
       if (a != submission::ran_in_caller) discard_chain(chain);
@@ -293,7 +336,9 @@ submission pool_core::submit_to(unsigned number, job* j) noexcept {
   }
   if (options_.measure_times) chain = with_times(chain);
   slot& s = *slots_[number];
-  if (!stopping_.load(prim::acquire) && s.inbox.push(chain, origin_of(this_worker()))) {
+  const auto origin =
+      inside_task(prim::thread_values()) ? job_queue::origin::inside : job_queue::origin::outside;
+  if (!stopping_.load(prim::acquire) && s.inbox.push(chain, origin)) {
     wake_slot(s);
     return submission::accepted;
   }
@@ -328,10 +373,23 @@ void pool_core::push_local(slot& s, const job_chain& chain) noexcept {
 
 void pool_core::run(worker& w) noexcept {
   for (;;) {
-    while (job* const j = next_job(w)) execute(w, j);
+    while (job* const j = next_job(w)) {
+      execute(w, j);
+      if (!is_of_this_process()) [[unlikely]]
+        end_forked_task();
+    }
     if (stopping_.load(prim::acquire) || !wait_as_spare(w)) return;
     w.take_place();
   }
+}
+
+// The queues are copies of the parent's, and no other worker is here.
+void pool_core::end_forked_task() noexcept {
+  std::fprintf(stderr,
+               "heddle: a task of pool \"%s\" forked, and returned in the child; there it must end "
+               "with exec, exit or _exit\n",
+               options_.name.c_str());
+  std::abort();
 }
 
 // The next job for this thread, asleep until there is one; null when the pool stops or the thread
@@ -364,7 +422,7 @@ job* pool_core::next_job(worker& w) noexcept {
 job* pool_core::own_job(slot& s) noexcept {
   job* j = nullptr;
   ++s.tick;
-  if (lane_jobs_.load(prim::relaxed) != 0 && (j = urgent_job(s)) != nullptr) return j;
+  if (lanes_in_use() && (j = urgent_job(s)) != nullptr) return j;
   // Now and then the eldest go first: a task that keeps submitting, here or in front of others,
   // must not keep them waiting for ever.
   if (s.tick % fairness_interval == 0) {
@@ -378,8 +436,7 @@ job* pool_core::own_job(slot& s) noexcept {
 }
 
 // From the shared queues: a worker takes its share of what is there, up to a batch, runs the first
-// and keeps the others where everybody can steal them. They go into the deque newest first, so that
-// the owner pops them in the order in which they came.
+// and keeps the others where everybody can steal them.
 job* pool_core::injected_job(slot& s, bool& busy) noexcept {
   // The order of a bounded queue is kept as well: the eldest may have to be dropped.
   if (fifo_ || bounded_) return injected_.pop();
@@ -387,16 +444,7 @@ job* pool_core::injected_job(slot& s, bool& busy) noexcept {
   const std::size_t taken = injected_.take(s.number, batch, size(), busy);
   if (taken == 0) return nullptr;
   if (taken == 1) return batch[0];
-  for (std::size_t i = taken - 1; i != 0; --i) {
-    try {
-      s.deque.push(batch[i]);
-    } catch (const std::bad_alloc&) {
-      job_chain one;
-      one.append(batch[i]);
-      injected_.take_over(one);
-    }
-  }
-  notify();  // for whoever fell asleep while they were in nobody's queue
+  keep(s, std::span(batch + 1, taken - 1));
   return batch[0];
 }
 
@@ -423,7 +471,7 @@ job* pool_core::stolen_job(slot& s) noexcept {
     bool busy = false;
     if ((j = injected_job(s, busy)) != nullptr) return j;
     if ((j = richest_victims_job(s, again)) != nullptr) return j;
-    if (lane_jobs_.load(prim::relaxed) != 0 && (j = any_lane_job()) != nullptr) return j;
+    if (lanes_in_use() && (j = any_lane_job()) != nullptr) return j;
     if (busy) {
       again = true;
       spin.wait();  // for a lock that somebody holds for a moment
@@ -448,14 +496,46 @@ job* pool_core::richest_victims_job(slot& s, bool& again) noexcept {
   }
 }
 
+// More of what a thief has begun to take: half of what is left, up to a batch. It goes into the
+// thief's deque, the newest first, as in injected_job(). One by one it would cost a transfer of the
+// victim's line a job, and the victim as much.
+std::uint64_t pool_core::carry_off(slot& s, slot& victim) noexcept {
+  job* loot[prim::limits::pool_raid];
+  const std::size_t wanted = std::min(victim.deque.size() / 2, std::size(loot));
+  std::size_t taken = 0;
+  for (std::size_t i = 0; i < wanted; ++i) {
+    s.steal_attempts.add();
+    if (victim.deque.steal(loot[taken]) != ws_deque<job*>::theft::success) break;
+    ++taken;
+  }
+  if (taken == 0) return 0;
+  s.steals.add(taken);
+  keep(s, std::span(loot, taken));
+  return taken;
+}
+
+// Into the deque, newest first, so that the owner pops them in the order in which they came.
+void pool_core::keep(slot& s, std::span<job* const> jobs) noexcept {
+  for (std::size_t i = jobs.size(); i-- != 0;) {
+    try {
+      s.deque.push(jobs[i]);
+    } catch (const std::bad_alloc&) {
+      job_chain one;
+      one.append(jobs[i]);
+      injected_.take_over(one);
+    }
+  }
+  notify();  // for whoever fell asleep while they were in nobody's queue
+}
+
 // `again` is set when another thief was faster: there may be more.
 bool pool_core::rob(slot& s, slot& victim, job*& j, bool& again) noexcept {
   s.steal_attempts.add();
   switch (victim.deque.steal(j)) {
     case ws_deque<job*>::theft::success:
-      s.steals.add();
-      victim.robbed.add();
       victim.lately_robbed.store(true, prim::relaxed);
+      s.steals.add();
+      victim.robbed.add(1 + carry_off(s, victim));
       return true;
     case ws_deque<job*>::theft::lost:
       again = true;
@@ -471,16 +551,18 @@ bool pool_core::rob(slot& s, slot& victim, job*& j, bool& again) noexcept {
 // from those who fill it, and finds jobs one by one instead of in batches.
 job* pool_core::awaited_job(slot& s) noexcept {
   if (spin_ == spin_.zero() || state_.searchers() != 1) return nullptr;
+  check_quiet();  // who waits for the end of all tasks shall not wait for this
   constexpr unsigned pauses_at_first = 64;
   constexpr unsigned pauses_between_looks = 16;
   constexpr unsigned looks_between_clocks = 4;
-  const auto end = prim::clock::now() + spin_;
+  const auto end = prim::deadline_after(spin_);
   unsigned pauses = pauses_at_first;
   do {
     for (unsigned look = 0; look < looks_between_clocks; ++look) {
       for (; pauses != 0; --pauses) prim::pause();
       pauses = pauses_between_looks;
       if (stopping_.load(prim::relaxed) || !s.inbox.empty()) return s.inbox.pop();
+      if (quiet_waiters_.load(prim::relaxed) != 0) return nullptr;
       if (!any_work()) continue;
       if (job* const j = stolen_job(s)) return j;
     }
@@ -509,7 +591,8 @@ void pool_core::execute(worker& w, job* j) noexcept {
     started_.add();
   }
   if (bounded_) leave_queue(1);
-  const std::uint8_t outer = std::exchange(w.level, j->level);
+  const unsigned level = j->level.load(prim::relaxed) & ~inherited_level;
+  const std::uint8_t outer = std::exchange(w.level, static_cast<std::uint8_t>(level));
   ++w.depth;
   if (cancelling_.load(prim::acquire)) {
     if (!is_tombstone(j)) discarded_.add();
@@ -528,7 +611,16 @@ void pool_core::execute(worker& w, job* j) noexcept {
   }
 }
 
-void pool_core::count_bulk_tasks(std::uint64_t count) noexcept {
+// Whether a worker in the middle of a bulk should go on with it: nothing else claims its attention.
+bool pool_core::bulk_goes_on(const worker& w) const noexcept {
+  return w.held != nullptr && !lanes_in_use() && w.held->inbox.empty() &&
+         w.held->number < limit_.load(prim::relaxed) && is_of_this_process();
+}
+
+// The visit itself was counted as one.
+void pool_core::count_bulk_tasks(std::uint64_t tasks) noexcept {
+  if (tasks < 2) return;
+  const std::uint64_t count = tasks - 1;
   worker* const w = this_worker();
   if (w != nullptr && w->held != nullptr) {
     w->held->submitted.add(count);
@@ -539,6 +631,9 @@ void pool_core::count_bulk_tasks(std::uint64_t count) noexcept {
     started_.add(count);
     completed_.add(count);
   }
+  if (w == nullptr || w->level == 0 || w->level == normal_level) return;
+  lanes_[w->level - 1].bulk_tasks.add(count);
+  lanes_[w->level - 1].completed.add(count);
 }
 
 void pool_core::count_completed(unsigned level) noexcept {
@@ -552,9 +647,17 @@ bool pool_core::is_tombstone(const job* j) noexcept {
 }
 
 // Entries of tasks that a waiter ran itself must not pile up while its own task goes on. In the
-// deque they are the newest, once those above them have been waited for too; in the shared queue
-// they are swept out when they may be half of it.
-void pool_core::bury_tombstones(worker& w) noexcept {
+// deque they are the newest, once those above them have been waited for too; in a shared queue they
+// are swept out when they may be half of it.
+void pool_core::bury_tombstones(worker& w, unsigned level) noexcept {
+  if (level != 0 && level != normal_level) {
+    lane& l = lanes_[level - 1];
+    if (!too_many(l.tombstones, l.queue.size())) return;
+    const job_chain swept = l.queue.take_if(&is_tombstone);
+    lane_jobs_.fetch_sub(swept.size, prim::acq_rel);
+    run_tombstones(w, swept);
+    return;
+  }
   job* j = nullptr;
   if (w.held != nullptr && !fifo_) {
     while (w.held->deque.pop(j)) {
@@ -567,12 +670,21 @@ void pool_core::bury_tombstones(worker& w) noexcept {
     }
     return;
   }
+  if (!too_many(injected_tombstones_, injected_.size())) return;
+  run_tombstones(w, injected_.take_if(&is_tombstone));
+}
+
+// Counts one more, and says whether it is time to sweep.
+bool pool_core::too_many(prim::atomic<std::size_t>& tombstones, std::size_t queued) noexcept {
   constexpr std::size_t fewest = 64;
-  const std::size_t buried = injected_tombstones_.fetch_add(1, prim::relaxed) + 1;
-  if (buried < fewest || buried < injected_.size() / 2) return;
-  injected_tombstones_.store(0, prim::relaxed);
-  const job_chain swept = injected_.take_if(&is_tombstone);
-  for (j = swept.first; j != nullptr;) {
+  const std::size_t buried = tombstones.fetch_add(1, prim::relaxed) + 1;
+  if (buried < fewest || buried < queued / 2) return false;
+  tombstones.store(0, prim::relaxed);
+  return true;
+}
+
+void pool_core::run_tombstones(worker& w, const job_chain& swept) noexcept {
+  for (job* j = swept.first; j != nullptr;) {
     job* const rest = j->next;
     execute(w, j);
     j = rest;
@@ -583,7 +695,7 @@ bool pool_core::any_work() const noexcept {
   // Pairs with the fence of notify(): whoever has changed the word and finds nothing here is seen,
   // in the word, by whoever submits afterwards.
   prim::fence(prim::seq_cst);
-  if (!injected_.empty() || lane_jobs_.load(prim::relaxed) != 0) return true;
+  if (!injected_.empty() || (lanes_in_use() && any_lane_filled())) return true;
   return std::ranges::any_of(slots_, [](const auto& s) { return !s->deque.empty(); });
 }
 
@@ -602,11 +714,13 @@ pool_statistics pool_core::statistics() {
   r.started = started_.read();
   for (const auto& s : slots_) r.started += s->started.read();
   of_other_levels = 0;
+  std::uint64_t of_bulks = 0;  // which are counted with the normal ones, too
   r.submitted = injected_.pushed() + submitted_.read();
   for (std::size_t i = 0; i < priority_levels; ++i) {
-    r.levels[i].submitted = lanes_[i].queue.pushed();
+    r.levels[i].submitted = lanes_[i].queue.pushed() + lanes_[i].bulk_tasks.read();
     r.levels[i].queued = lanes_[i].queue.size();
-    of_other_levels += r.levels[i].submitted;
+    of_other_levels += lanes_[i].queue.pushed();
+    of_bulks += lanes_[i].bulk_tasks.read();
   }
   for (const auto& s : slots_) {
     r.robbed.push_back(s->robbed.read());
@@ -629,7 +743,7 @@ pool_statistics pool_core::statistics() {
   for (unsigned i = 0; i < r.workers; ++i) {
     r.queue_sizes.push_back(slots_[i]->deque.size() + slots_[i]->inbox.size());
   }
-  normal.submitted = r.submitted;
+  normal.submitted = r.submitted - std::min(r.submitted, of_bulks);
   r.submitted += of_other_levels;
   normal.queued = std::accumulate(r.queue_sizes.begin(), r.queue_sizes.end(), r.injected);
   const auto [low, high] = std::ranges::minmax(r.queue_sizes);

@@ -12,6 +12,7 @@
 #include <heddle/exec/pool_ref.hpp>
 #include <heddle/kernel/affinity.hpp>
 #include <heddle/lockfree/ws_deque.hpp>
+#include <heddle/prim/fork.hpp>
 #include <heddle/prim/mutex.hpp>
 #include <heddle/prim/seed.hpp>
 #include <heddle/prim/thread.hpp>
@@ -66,15 +67,24 @@ struct slot {
 // The queue of a priority other than normal.
 struct lane {
   job_queue queue;
-  shared_counter completed;
+  prim::atomic<std::size_t> tombstones{0};  // since the last sweep
+  shared_counter completed, bulk_tasks;
 };
 
-// As job::level counts: 0 is for jobs of which nothing was said.
+// How job::level counts: priorities from 1, and 0 for jobs of which nothing was said. A level that
+// was inherited is marked, so that a job that is posted again inherits anew.
 inline constexpr unsigned normal_level = static_cast<unsigned>(priority::normal) + 1;
+inline constexpr unsigned inherited_level = 0x80;
+
+// On the stack of a thread that runs a pool's task in its own stead: when_full::run_in_caller.
+struct caller_frame {
+  const pool_core* core;
+  unsigned depth;
+};
 
 class pool_core {
  public:
-  explicit pool_core(thread_pool_options options);
+  explicit pool_core(thread_pool_options&& options);
   pool_core(const pool_core&) = delete;
   pool_core& operator=(const pool_core&) = delete;
 
@@ -85,6 +95,9 @@ class pool_core {
   pool_core& current();
   // The same, but null instead of a fresh one.
   pool_core* current_if_made() noexcept;
+  // For shutdown: false when there is one; else there will be none, in this process or its
+  // children.
+  bool close_unused() noexcept;
   // In a child that no longer wants it. Its threads are elsewhere, and so is whatever they did.
   void abandon() noexcept;
 
@@ -96,6 +109,10 @@ class pool_core {
   bool enqueue(const job_chain& chain) noexcept;
 
   void count_bulk_tasks(std::uint64_t count) noexcept;
+  worker* visitor() const noexcept { return this_worker(); }
+  bool bulk_goes_on(const worker& w) const noexcept;
+  bool in_order() const noexcept { return fifo_; }
+  bool is_of_this_process() const noexcept { return generation_ == prim::fork_generation(); }
 
   unsigned size() const noexcept { return limit_.load(prim::relaxed); }
   unsigned index_limit() const noexcept;
@@ -116,10 +133,13 @@ class pool_core {
 
   // pool_core.cpp: tasks and the search for them
   void run(worker& w) noexcept;
+  [[noreturn]] void end_forked_task() noexcept;
   job* next_job(worker& w) noexcept;
   job* own_job(slot& s) noexcept;
   job* injected_job(slot& s, bool& busy) noexcept;
   job* richest_victims_job(slot& s, bool& again) noexcept;
+  std::uint64_t carry_off(slot& s, slot& victim) noexcept;
+  void keep(slot& s, std::span<job* const> jobs) noexcept;
   bool rob(slot& s, slot& victim, job*& j, bool& again) noexcept;
   job* stolen_job(slot& s) noexcept;
   job* awaited_job(slot& s) noexcept;
@@ -129,11 +149,13 @@ class pool_core {
   submission place(const job_chain& chain) noexcept;
   submission put(const job_chain& chain) noexcept;
   unsigned level_of(job& first, const worker* w) const noexcept;
+  bool inside_task(void* const* thread_values) const noexcept;
   void discard_chain(const job_chain& chain) noexcept;
   job_chain with_times(const job_chain& chain) noexcept;
-  job_queue::origin origin_of(const worker* w) const noexcept;
   static bool is_tombstone(const job* j) noexcept;
-  void bury_tombstones(worker& w) noexcept;
+  void bury_tombstones(worker& w, unsigned level) noexcept;
+  static bool too_many(prim::atomic<std::size_t>& tombstones, std::size_t queued) noexcept;
+  void run_tombstones(worker& w, const job_chain& swept) noexcept;
   void give_away_deque(slot& s) noexcept;
   void give_away_inbox(slot& s) noexcept;
   bool any_work() const noexcept;
@@ -145,9 +167,12 @@ class pool_core {
   job* urgent_job(const slot& s) noexcept;
   job* any_lane_job() noexcept;
   job* from_lane(job* j) noexcept;
+  bool lanes_in_use() const noexcept { return lane_jobs_.load(prim::relaxed) != 0; }
+  bool any_lane_filled() const noexcept;
   std::uint32_t stamp_now() const noexcept;
   submission admit(const job_chain& chain) noexcept;
   bool drop_oldest() noexcept;
+  static bool is_droppable(const job* j) noexcept { return j->droppable; }
   void run_in_caller(const job_chain& chain) noexcept;
   void enter_queue(std::size_t count) noexcept;
   void count_excess(std::size_t before, std::size_t count) noexcept;
@@ -171,6 +196,7 @@ class pool_core {
   unsigned most_threads() const noexcept;
   bool spare_available() noexcept;
   void look_again() noexcept;
+  unsigned cores_now() const noexcept;
   void follow_core_count(slot& s, bool after_sleep) noexcept;
   void set_limit(unsigned limit) noexcept;
 
@@ -198,13 +224,15 @@ class pool_core {
   const std::chrono::nanoseconds spin_;
   const bool bounded_;
   std::vector<std::unique_ptr<slot>> slots_;
-  std::vector<int> cpus_;  // of the slots; empty when they are bound to none
+  std::vector<int> cpus_;     // of the slots; empty when they are bound to none
+  std::vector<int> allowed_;  // to who made the pool; empty when they are bound to none
   kernel::steal_rings rings_{1};
 
   alignas(destructive_interference) sleep_state state_;
   alignas(destructive_interference) injection injected_;
-  lane lanes_[priority_levels];             // those of normal priority go elsewhere
-  prim::atomic<std::size_t> lane_jobs_{0};  // in all lanes; never less than there are
+  lane lanes_[priority_levels];  // those of normal priority go elsewhere
+  // Jobs in all lanes, or on their way in or out: never too few.
+  prim::atomic<std::size_t> lane_jobs_{0};
   const prim::time_point born_ = prim::clock::now();
 
   alignas(destructive_interference) prim::atomic<std::size_t> queued_{0};  // of a bounded pool
@@ -257,12 +285,13 @@ class pool_core {
 };
 
 // A thread of the pool: index, name, and, most of the time, a slot.
-class worker final : public blocking_delegate, public task_name_sink {
+class worker final : public blocking_delegate, public task_name_sink, public prim::fork_hook {
  public:
   worker(pool_core& pool, slot* s, unsigned i) noexcept;
 
   void main() noexcept;
   void take_place() noexcept;
+  static void forked(prim::fork_hook* self) noexcept;
 
   void help(executor_ref home, job* j) noexcept override;
   void enter(wait_record& record) override;

@@ -18,10 +18,16 @@ void pool_executor_post(void* self, job* j) noexcept {
   }
 }
 
-void count_bulk_tasks(executor_ref pool, std::uint64_t count) noexcept {
-  if (pool_core* const core = static_cast<pool_core*>(pool.self)->current_if_made()) {
-    core->count_bulk_tasks(count);
-  }
+bulk_visit::bulk_visit(executor_ref pool) noexcept
+    : core_(static_cast<pool_core*>(pool.self)->current_if_made()),
+      worker_(core_ == nullptr ? nullptr : core_->visitor()) {}
+
+bulk_visit::~bulk_visit() {
+  if (core_ != nullptr) core_->count_bulk_tasks(tasks_);
+}
+
+bool bulk_visit::goes_on() const noexcept {
+  return worker_ != nullptr && tasks_ < longest && core_->bulk_goes_on(*worker_);
 }
 
 namespace {
@@ -45,6 +51,12 @@ pool_ref::~pool_ref() {
   pool_core* const current = core_->current_if_made();
   if (current != core_) core_->abandon();
   if (current != nullptr) current->destroy();
+}
+
+// Of the pool that serves this process, or, where there is none yet, of the parent's.
+pool_core& pool_ref::known() const noexcept {
+  pool_core* const core = core_->current_if_made();
+  return core != nullptr ? *core : *core_;
 }
 
 submission pool_ref::submit(job* first, job* last, std::size_t count) noexcept {
@@ -86,20 +98,28 @@ executor_ref pool_ref::executor_of_placed() const noexcept {
 
 prim::stop_token pool_ref::stop_token() const { return core_->current().stop_token(); }
 
-unsigned pool_ref::size() const noexcept { return core_->size(); }
-unsigned pool_ref::index_limit() const noexcept { return core_->index_limit(); }
+unsigned pool_ref::size() const noexcept { return known().size(); }
+unsigned pool_ref::index_limit() const noexcept { return known().index_limit(); }
 std::optional<unsigned> pool_ref::worker_index() const noexcept {
   const pool_core* const core = core_->current_if_made();
   return core == nullptr ? std::nullopt : core->worker_index();
 }
-const std::string& pool_ref::name() const noexcept {
-  const pool_core* const core = core_->current_if_made();
-  return core == nullptr ? core_->name() : core->name();
+const std::string& pool_ref::name() const noexcept { return core_->name(); }
+bool pool_ref::in_order() const noexcept { return core_->in_order(); }
+bool pool_ref::unused_after_fork() const noexcept { return core_->current_if_made() == nullptr; }
+
+pool_statistics pool_ref::statistics() const {
+  pool_core* const core = core_->current_if_made();
+  return core == nullptr ? pool_statistics{} : core->statistics();
 }
-pool_statistics pool_ref::statistics() const { return core_->current().statistics(); }
-bool pool_ref::wait_idle(prim::time_point deadline) { return core_->current().wait_idle(deadline); }
+
+bool pool_ref::wait_idle(prim::time_point deadline) {
+  pool_core* const core = core_->current_if_made();
+  return core == nullptr || core->wait_idle(deadline);
+}
 
 shutdown_report pool_ref::shutdown(shutdown_mode mode, prim::time_point deadline) {
+  if (core_->close_unused()) return {.completed = true, .queued = 0, .running = {}};
   return core_->current().shutdown(mode, deadline);
 }
 

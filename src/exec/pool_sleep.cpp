@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <heddle/base/errors.hpp>
+#include <heddle/kernel/quota.hpp>
 #include <heddle/prim/cells.hpp>
 #include <utility>
 
@@ -245,6 +246,18 @@ void pool_core::leave_wait(worker& w) noexcept {
   w.held = &s;
 }
 
+// A worker that is bound to a CPU cannot tell from its own mask what the process may use.
+unsigned pool_core::cores_now() const noexcept {
+  if (options_.core_count != nullptr) return options_.core_count();
+  try {
+    kernel::core_budget budget = kernel::read_core_budget();
+    if (!allowed_.empty()) budget.allowed = static_cast<int>(allowed_.size());
+    return static_cast<unsigned>(kernel::whole_cores(budget.usable()));
+  } catch (...) {
+    return 1;  // no memory to find out
+  }
+}
+
 // Looks at the core count again when a second has passed. The clock is asked after so many tasks
 // as take a small part of that, or after a sleep.
 void pool_core::follow_core_count(slot& s, bool after_sleep) noexcept {
@@ -263,7 +276,7 @@ void pool_core::follow_core_count(slot& s, bool after_sleep) noexcept {
   if (reading_cores_.exchange(true, prim::acquire)) return;
   cores_read_at_.store(now.time_since_epoch().count(), prim::relaxed);
   const auto most = static_cast<unsigned>(slots_.size());
-  const unsigned wanted = std::clamp(options_.core_count(), 1u, most);
+  const unsigned wanted = std::clamp(cores_now(), 1u, most);
   if (wanted != limit_.load(prim::relaxed)) set_limit(wanted);
   reading_cores_.store(false, prim::release);
 }

@@ -13,7 +13,9 @@
 
 namespace heddle::inline HEDDLE_ABI::detail {
 
-worker::worker(pool_core& pool, slot* s, unsigned i) noexcept : core(pool), index(i), held(s) {}
+worker::worker(pool_core& pool, slot* s, unsigned i) noexcept : core(pool), index(i), held(s) {
+  in_child = &worker::forked;
+}
 
 void worker::main() noexcept {
   install();
@@ -40,6 +42,7 @@ void worker::install() noexcept {
   prim::set_thread_name(text);
   prim::thread_value(prim::thread_slot::worker) = this;
   prim::thread_value(prim::thread_slot::task_name) = static_cast<task_name_sink*>(this);
+  prim::thread_value(prim::thread_slot::fork_hook) = static_cast<prim::fork_hook*>(this);
   exchange_blocking_delegate(this);
 }
 
@@ -64,9 +67,22 @@ void worker::take_rank() noexcept {
   }
 }
 
+// The child's only thread is no worker: it gets the CPUs back that the pool's maker had, and should
+// its task return, it finds that the pool has stopped.
+void worker::forked(prim::fork_hook* self) noexcept {
+  pool_core& core = static_cast<worker*>(self)->core;
+  core.stopping_.store(true, prim::relaxed);
+  try {
+    if (!core.allowed_.empty()) prim::bind_this_thread(core.allowed_);
+  } catch (...) {
+    core.misplaced_.add();  // it stays where the worker was
+  }
+}
+
 // Destructors of the program's thread-local objects run after this, when the pool may be gone.
 void worker::uninstall() noexcept {
   exchange_blocking_delegate(nullptr);
+  prim::thread_value(prim::thread_slot::fork_hook) = nullptr;
   prim::thread_value(prim::thread_slot::task_name) = nullptr;
   prim::thread_value(prim::thread_slot::worker) = nullptr;
 }
@@ -83,6 +99,7 @@ void worker::call(const hook<unsigned>& h) noexcept {
 // The waiting worker runs the awaited task, and nothing else: whatever else it took up could itself
 // wait for what this thread does next.
 void worker::help(executor_ref home, job* j) noexcept {
+  if (!core.is_of_this_process()) return;
   if (home.self != &core || home.post_job != pool_executor_post) return;
   if (depth == 0) return;  // in a hook: the task would run uncounted
   // Awaited tasks that await tasks are piled on this stack. A deep pile goes on in a spare's stack.
@@ -93,15 +110,18 @@ void worker::help(executor_ref home, job* j) noexcept {
     return;
   }
   core.helped_.add();
-  const std::uint8_t outer = std::exchange(level, j->level);
+  const unsigned its = j->level.load(prim::relaxed) & ~inherited_level;
+  const std::uint8_t outer = std::exchange(level, static_cast<std::uint8_t>(its));
   ++depth;
   j->run(j, verb::help);
   --depth;
   level = outer;
-  core.bury_tombstones(*this);
+  core.bury_tombstones(*this, its);
 }
 
+// In a child that was forked off by a task, or inside a blocking_scope, the pool is elsewhere.
 void worker::enter(wait_record& record) {
+  if (!core.is_of_this_process()) return;
   {
     const prim::scoped_lock lock(record_mutex);
     waits = &record;
@@ -116,6 +136,7 @@ void worker::enter(wait_record& record) {
 }
 
 void worker::leave(wait_record&) noexcept {
+  if (!core.is_of_this_process()) return;
   core.leave_wait(*this);
   const prim::scoped_lock lock(record_mutex);
   waits = nullptr;
@@ -240,8 +261,7 @@ void pool_core::check_quiet() noexcept {
 }
 
 bool pool_core::wait_idle(prim::time_point deadline) {
-  const worker* const w = this_worker();
-  const bool inside_task = w != nullptr && w->depth != 0;
+  const bool is_inside = inside_task(prim::thread_values());
   struct registration {
     pool_core& core;
     const unsigned tasks;
@@ -255,8 +275,8 @@ bool pool_core::wait_idle(prim::time_point deadline) {
       const prim::scoped_lock lock(core.quiet_mutex_);
       core.waiting_tasks_ -= tasks;
     }
-  } const registered(*this, inside_task);
-  const prim::atomic<std::uint64_t>& moments = inside_task ? quiet_moments_ : empty_moments_;
+  } const registered(*this, is_inside);
+  const prim::atomic<std::uint64_t>& moments = is_inside ? quiet_moments_ : empty_moments_;
   const std::uint64_t before = moments.load(prim::acquire);
   check_quiet();
   return quiet_event_.await_until(deadline, [&] { return moments.load(prim::acquire) != before; });
@@ -306,7 +326,7 @@ void pool_core::discard(job* j) noexcept {
   started_.add();
   if (bounded_) leave_queue(1);
   if (!is_tombstone(j)) discarded_.add();
-  const unsigned level = j->level;
+  const unsigned level = j->level.load(prim::relaxed) & ~inherited_level;
   j->run(j, verb::discard);
   count_completed(level);
   completed_.add();
@@ -350,7 +370,8 @@ shutdown_report pool_core::report(bool completed) noexcept {
   r.completed = completed;
   if (completed) return r;
   try {
-    r.queued = injected_.size() + lane_jobs_.load(prim::relaxed);
+    r.queued = injected_.size();
+    for (const lane& l : lanes_) r.queued += l.queue.size();
     for (const auto& s : slots_) r.queued += s->deque.size() + s->inbox.size();
     const worker* const self = this_worker();
     const prim::scoped_lock lock(threads_mutex_);

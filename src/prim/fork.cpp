@@ -7,6 +7,7 @@
 #include <heddle/prim/thread_local.hpp>
 
 #include <mutex>
+#include <utility>
 
 namespace heddle::inline HEDDLE_ABI::prim {
 
@@ -30,13 +31,23 @@ void watch_forks() {
     static void in_child() {
       forking.unlock();
       ++detail::fork_generation;
+      void* const hook = std::exchange(thread_value(thread_slot::fork_hook), nullptr);
+      if (hook != nullptr) static_cast<fork_hook*>(hook)->in_child(static_cast<fork_hook*>(hook));
       thread_value(thread_slot::worker) = nullptr;
       thread_value(thread_slot::blocking_delegate) = nullptr;
       thread_value(thread_slot::task_name) = nullptr;
+      thread_value(thread_slot::trampoline) = nullptr;
+      thread_value(thread_slot::discarding) = nullptr;
+      thread_value(thread_slot::caller_of) = nullptr;
     }
   };
   static const handlers once;
 }
+
+namespace {
+// Early, while nobody forks: a child would wait for ever for an initialization that was under way.
+[[maybe_unused]] const bool watched = (watch_forks(), true);
+}  // namespace
 
 }  // namespace heddle::inline HEDDLE_ABI::prim
 

@@ -33,8 +33,11 @@ struct job {
   function run;
   job* next = nullptr;
   prim::atomic<bool> spent{false};
-  std::uint8_t level = 0;   // for the executor that holds the job: its priority
-  std::uint32_t stamp = 0;  // and when it came, as that executor counts time
+  // For the executor that holds the job: its priority, as that executor counts, when it came, and
+  // whether it may be dropped to make room for others.
+  prim::atomic<std::uint8_t> level{0};
+  bool droppable = false;
+  std::uint32_t stamp = 0;
 
  protected:
   ~job() = default;

@@ -24,86 +24,126 @@
 
 namespace heddle::inline HEDDLE_ABI::detail {
 
-// The callable, shared by the jobs that are left of it, and what becomes of its exceptions.
-template <class F>
-class bulk_work {
+// What a bulk comes to: a future, or nothing.
+class bulk_result {
  public:
-  template <class G>
-  bulk_work(executor_ref where, prim::stop_token stop, bool with_future, G&& f)
-      : executor(where), stop_(std::move(stop)), function_(std::forward<G>(f)) {
-    if (with_future) result_.emplace();
-  }
+  future<void> get_future() { return promise_.get_future(); }
 
-  future<void> get_future() { return result_->get_future(); }
-
-  context_ref context() const noexcept { return context_.get(); }
-  const char* name() const noexcept { return task_name_of(function_); }
-
-  void call(std::size_t index) noexcept {
-    try {
-      static_cast<void>(function_(index));
-    } catch (...) {
-      fail(std::current_exception());
+  // The first exception; the others are unhandled.
+  void fail(std::exception_ptr e) noexcept {
+    if (failed_.exchange(true, prim::acq_rel)) {
+      report_unhandled(std::move(e));
+    } else {
+      error_ = std::move(e);
     }
   }
 
+  // After the last task.
+  void complete(bool discarded) noexcept {
+    if (error_ == nullptr && discarded) error_ = std::make_exception_ptr(cancelled());
+    if (error_ == nullptr) {
+      promise_.set_value();
+    } else {
+      promise_.set_exception(std::move(error_));
+    }
+  }
+
+ private:
+  promise<void> promise_;
+  prim::atomic<bool> failed_{false};
+  std::exception_ptr error_;  // of whoever set failed_
+};
+
+class no_bulk_result {
+ public:
+  void fail(std::exception_ptr e) noexcept { report_unhandled(std::move(e)); }
+  void complete(bool) noexcept {}
+};
+
+// The callable, and what is left to be done. The callable goes, and then the result is complete,
+// when the last task has ended; the memory when the last job that refers to it has.
+template <class F, class Result>
+class bulk_work {
+ public:
+  // Throws std::bad_alloc, and what copying the callable throws.
+  template <class G>
+  static bulk_work* make(executor_ref where, prim::stop_token stop, std::size_t tasks, G&& f) {
+    void* const memory = prim::allocate_cell(sizeof(bulk_work), alignof(bulk_work));
+    try {
+      return ::new (memory) bulk_work(where, std::move(stop), tasks, std::forward<G>(f));
+    } catch (...) {
+      prim::deallocate_cell(memory, sizeof(bulk_work), alignof(bulk_work));
+      throw;
+    }
+  }
+
+  Result& result() noexcept { return result_; }
   bool stop_requested() const noexcept { return stop_.stop_requested(); }
-  void discard() noexcept { discarded_.store(true, prim::relaxed); }
+
+  // While a task is claimed and not finished.
+  context_ref context() const noexcept { return context_.get(); }
+  const char* name() const noexcept { return task_name_of(*function_); }
+  void call(std::size_t index) noexcept {
+    try {
+      static_cast<void>((*function_)(index));
+    } catch (...) {
+      result_.fail(std::current_exception());
+    }
+  }
+
+  void finished(std::size_t tasks) noexcept {
+    if (tasks == 0 || unfinished_.fetch_sub(tasks, prim::acq_rel) != tasks) return;
+    function_.reset();
+    context_.reset();
+    result_.complete(discarded_.load(prim::relaxed));
+  }
+  void discard(std::size_t tasks) noexcept {
+    if (tasks == 0) return;
+    discarded_.store(true, prim::relaxed);
+    finished(tasks);
+  }
 
   void retain() noexcept { jobs_.fetch_add(1, prim::relaxed); }
   void release() noexcept {
     if (jobs_.fetch_sub(1, prim::acq_rel) != 1) return;
-    std::optional<promise<void>> result = std::move(result_);
-    std::exception_ptr error = std::move(error_);
-    const bool discarded = discarded_.load(prim::relaxed);
-    this->~bulk_work();  // the callable is gone before its future is ready
+    this->~bulk_work();
     prim::deallocate_cell(this, sizeof(bulk_work), alignof(bulk_work));
-    if (!result) return;
-    if (error == nullptr && discarded) error = std::make_exception_ptr(cancelled());
-    if (error != nullptr) {
-      result->set_exception(std::move(error));
-    } else {
-      result->set_value();
-    }
   }
 
   const executor_ref executor;
 
  private:
+  template <class G>
+  bulk_work(executor_ref where, prim::stop_token stop, std::size_t tasks, G&& f)
+      : executor(where),
+        stop_(std::move(stop)),
+        function_(std::in_place, std::forward<G>(f)),
+        unfinished_(tasks) {}
   ~bulk_work() = default;
-
-  void fail(std::exception_ptr e) noexcept {
-    if (result_ && !failed_.exchange(true, prim::acq_rel)) {
-      error_ = std::move(e);
-    } else {
-      report_unhandled(std::move(e));
-    }
-  }
 
   const prim::stop_token stop_;  // of the pool
   captured_context context_;
-  F function_;
-  std::optional<promise<void>> result_;
+  std::optional<F> function_;
+  [[no_unique_address]] Result result_;
+  prim::atomic<std::size_t> unfinished_;
   prim::atomic<std::size_t> jobs_{1};
   prim::atomic<bool> discarded_{false};
-  prim::atomic<bool> failed_{false};
-  std::exception_ptr error_;  // of whoever set failed_; read by the last one
 };
 
 // A run of indexes whose tasks have not begun, claimed one by one from its front. While anything is
 // left in it, it has an entry in the pool's queues: a worker that visits it puts the entry back
 // before it runs the first task, so that every task that has not begun can be had by others, and
-// cuts off the upper half for a run of its own if another one has been here. After some tasks it
-// returns to the pool, which may have more urgent things to do.
+// cuts off the upper half for a run of its own if another one has been here. It returns to the pool
+// after some tasks, or as soon as that has something more urgent to do.
 //
 // References: the entry, and each visitor.
-template <class F>
+template <class Work>
 class bulk_job final : public job {
  public:
   static constexpr std::size_t longest = std::size_t{1} << 31;
 
   // Null without memory. Takes over one reference to the work. Requires: end - begin <= longest.
-  static bulk_job* make(bulk_work<F>& work, std::size_t begin, std::size_t end) noexcept {
+  static bulk_job* make(Work& work, std::size_t begin, std::size_t end) noexcept {
     try {
       void* const memory = prim::allocate_cell(sizeof(bulk_job), alignof(bulk_job));
       return ::new (memory) bulk_job(work, begin, end);
@@ -124,7 +164,7 @@ class bulk_job final : public job {
     return {static_cast<std::uint32_t>(word >> 32), static_cast<std::uint32_t>(word)};
   }
 
-  bulk_job(bulk_work<F>& work, std::size_t begin, std::size_t end) noexcept
+  bulk_job(Work& work, std::size_t begin, std::size_t end) noexcept
       : job(&act),
         work_(work),
         base_(begin),
@@ -163,11 +203,17 @@ class bulk_job final : public job {
   }
 
   void run_some() noexcept {
-    constexpr unsigned longest_visit = 64;
-    const task_scope around(work_.context(), work_.name());
-    unsigned done = 0;
-    for (std::size_t index = 0; done < longest_visit && claim(index); ++done) work_.call(index);
-    if (done > 1) count_bulk_tasks(work_.executor, done - 1);
+    std::size_t index = 0;
+    if (!claim(index)) return;
+    bulk_visit visit(work_.executor);
+    {
+      const task_scope around(work_.context(), work_.name());
+      do {
+        work_.call(index);
+        visit.count_task();
+      } while (visit.goes_on() && claim(index));
+    }
+    work_.finished(visit.tasks());
   }
 
   bool claim(std::size_t& index) noexcept {
@@ -204,20 +250,21 @@ class bulk_job final : public job {
   }
 
   void discard() noexcept {
-    if (unpacked(left_.exchange(0, prim::relaxed)).size() != 0) work_.discard();
+    give_up_rest();
     release();
   }
+  void give_up_rest() noexcept { work_.discard(unpacked(left_.exchange(0, prim::relaxed)).size()); }
 
   void release() noexcept {
     if (references_.fetch_sub(1, prim::acq_rel) != 1) return;
-    if (unpacked(left_.load(prim::relaxed)).size() != 0) work_.discard();
-    bulk_work<F>& work = work_;
+    give_up_rest();  // what nobody claimed because the pool stops
+    Work& work = work_;
     this->~bulk_job();
     prim::deallocate_cell(this, sizeof(bulk_job), alignof(bulk_job));
     work.release();
   }
 
-  bulk_work<F>& work_;
+  Work& work_;
   std::size_t base_;
   prim::atomic<std::uint64_t> left_;
   prim::atomic<std::uint32_t> references_{1};

@@ -53,8 +53,9 @@ struct shutdown_report {
 enum class when_full {
   block,          // waits for room
   reject,         // throws rejected
-  run_in_caller,  // runs the task on the submitting thread, now
-  drop_oldest,    // gives up the task that waits longest: its future is cancelled
+  run_in_caller,  // runs the task on the submitting thread, now; in such a task, too, 32 deep at
+                  // most
+  drop_oldest,    // gives up the task that waits longest, the least urgent first: it is cancelled
 };
 
 struct thread_pool_options {

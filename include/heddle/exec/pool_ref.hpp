@@ -20,8 +20,28 @@ class pool_core;
 // What became of jobs that were handed in. Those that were not accepted have been discarded.
 enum class submission { accepted, ran_in_caller, closed, full };
 
-// Tells the statistics of the pool whose task runs here that it did the work of so many more.
-HEDDLE_API void count_bulk_tasks(executor_ref pool, std::uint64_t count) noexcept;
+class worker;
+
+// A task that does the work of several, each of which the pool counts.
+class HEDDLE_API bulk_visit {
+ public:
+  explicit bulk_visit(executor_ref pool) noexcept;
+  ~bulk_visit();
+  bulk_visit(const bulk_visit&) = delete;
+  bulk_visit& operator=(const bulk_visit&) = delete;
+
+  void count_task() noexcept { ++tasks_; }
+  std::uint64_t tasks() const noexcept { return tasks_; }
+  // False when it has been long, or the worker is wanted elsewhere.
+  bool goes_on() const noexcept;
+
+ private:
+  static constexpr std::uint64_t longest = 64;
+
+  pool_core* core_;
+  worker* worker_;
+  std::uint64_t tasks_ = 0;
+};
 
 // The one owner of a pool's core.
 class HEDDLE_API pool_ref {
@@ -47,11 +67,15 @@ class HEDDLE_API pool_ref {
   unsigned index_limit() const noexcept;
   std::optional<unsigned> worker_index() const noexcept;
   const std::string& name() const noexcept;
+  bool in_order() const noexcept;  // scheduling::fifo
+  bool unused_after_fork() const noexcept;
   pool_statistics statistics() const;
   bool wait_idle(prim::time_point deadline);
   shutdown_report shutdown(shutdown_mode mode, prim::time_point deadline);
 
  private:
+  pool_core& known() const noexcept;
+
   pool_core* core_;
 };
 

@@ -28,6 +28,8 @@
 
 namespace heddle::inline HEDDLE_ABI {
 
+class thread_pool;
+
 namespace detail {
 
 // A callable and its arguments, each a copy of its own, called once.
@@ -82,6 +84,9 @@ void check_callable(const F& f, const char* operation) {
   }
 }
 
+// Ends the threads of a pool, unless it has none in this process.
+void end_of_process(thread_pool& pool);
+
 }  // namespace detail
 
 // Worker threads that run tasks.
@@ -96,7 +101,7 @@ class thread_pool {
   // As many workers as there are cores for this process, or as told; 0 means the former.
   // Throws std::invalid_argument for absurd options, std::system_error when a thread cannot be
   // started (those that were are stopped).
-  thread_pool() : thread_pool(thread_pool_options{}) {}
+  thread_pool() : thread_pool(0U) {}
   explicit thread_pool(unsigned workers) : thread_pool(with_workers(workers)) {}
   explicit thread_pool(thread_pool_options options) : pool_(std::move(options)) {}
 
@@ -123,9 +128,9 @@ class thread_pool {
 
   // The same with a priority, or with whatever else task_options say. Throws std::invalid_argument
   // for a priority above 7. A pool of strict order (scheduling::fifo) does not heed priorities.
-  template <class F, class... Args>
+  template <std::same_as<priority> P, class F, class... Args>
     requires detail::submittable<F, Args...>
-  auto submit(priority level, F&& f, Args&&... args) {
+  auto submit(P level, F&& f, Args&&... args) {
     return submit(task_options{.level = level}, std::forward<F>(f), std::forward<Args>(args)...);
   }
   template <class F, class... Args>
@@ -171,9 +176,9 @@ class thread_pool {
     job* const j = task.release();
     accept(j, j, 1, "post");
   }
-  template <class F, class... Args>
+  template <std::same_as<priority> P, class F, class... Args>
     requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
-  void post(priority level, F&& f, Args&&... args) {
+  void post(P level, F&& f, Args&&... args) {
     post(task_options{.level = level}, std::forward<F>(f), std::forward<Args>(args)...);
   }
   template <class F, class... Args>
@@ -184,7 +189,7 @@ class thread_pool {
     job* j = nullptr;
     if (options.stop.stop_possible()) {
       j = detail::make_posted_task(
-          pool_.stop_token(), std::move(options.stop),
+          pool_, std::move(options.stop),
           detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
     } else {
       unique_task task(detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
@@ -205,7 +210,7 @@ class thread_pool {
     for (auto&& f : callables) {
       detail::check_callable(f, "submit_bulk");
       futures.emplace_back();
-      auto made = detail::make_task(pool_.executor(), pool_.stop_token(), forward_element<R>(f));
+      auto made = detail::make_task(pool_.executor(), pool_, forward_element<R>(f));
       futures.back() = std::move(made.result);
       chain.append(made.work);
     }
@@ -235,14 +240,21 @@ class thread_pool {
     requires std::invocable<std::decay_t<F>&, std::size_t>
   void post_bulk(N count, F&& f) {
     detail::check_callable(f, "post_bulk");
-    static_cast<void>(
-        begin_bulk(detail::checked_count(count), false, std::forward<F>(f), "post_bulk"));
+    const std::size_t tasks = detail::checked_count(count);
+    if (tasks == 0) return;
+    begin_bulk<detail::no_bulk_result>(tasks, std::forward<F>(f), "post_bulk",
+                                       [](detail::no_bulk_result&) {});
   }
   template <std::integral N, class F>
     requires std::invocable<std::decay_t<F>&, std::size_t>
   future<void> submit_bulk(N count, F&& f) {
     detail::check_callable(f, "submit_bulk");
-    return begin_bulk(detail::checked_count(count), true, std::forward<F>(f), "submit_bulk");
+    const std::size_t tasks = detail::checked_count(count);
+    if (tasks == 0) return make_ready_future();
+    future<void> done;
+    begin_bulk<detail::bulk_result>(tasks, std::forward<F>(f), "submit_bulk",
+                                    [&](detail::bulk_result& r) { done = r.get_future(); });
+    return done;
   }
 
   // Runs the callables of a range and waits for them until the deadline. Then it gives up those
@@ -354,6 +366,8 @@ class thread_pool {
   pool_statistics statistics() const { return pool_.statistics(); }
 
  private:
+  friend void detail::end_of_process(thread_pool& pool);
+
   // Jobs on their way into the pool together; those that do not get there are discarded.
   class bulk_chain {
    public:
@@ -385,37 +399,33 @@ class thread_pool {
     std::size_t size_ = 0;
   };
 
-  template <class F>
-  future<void> begin_bulk(std::size_t count, bool with_future, F&& f, const char* operation) {
-    using work = detail::bulk_work<std::decay_t<F>>;
-    if (count == 0) return with_future ? make_ready_future() : future<void>();
-    void* const memory = prim::allocate_cell(sizeof(work), alignof(work));
-    work* made = nullptr;
-    try {
-      made = ::new (memory)
-          work(pool_.executor(), pool_.stop_token(), with_future, std::forward<F>(f));
-    } catch (...) {
-      prim::deallocate_cell(memory, sizeof(work), alignof(work));
-      throw;
-    }
-    future<void> result = with_future ? made->get_future() : future<void>();
-    using part = detail::bulk_job<std::decay_t<F>>;
+  template <class Result, class F, class Prepare>
+  void begin_bulk(std::size_t count, F&& f, const char* operation, Prepare prepare) {
+    using work = detail::bulk_work<std::decay_t<F>, Result>;
+    using part = detail::bulk_job<work>;
+    work* const made = work::make(pool_.executor(), pool_.stop_token(), count, std::forward<F>(f));
     bulk_chain chain;
-    for (std::size_t begin = 0; begin != count;) {
-      const std::size_t size = std::min(count - begin, part::longest);
-      job* const j = part::make(*made, begin, begin + size);
-      if (j == nullptr) {
-        made->discard();
-        made->release();
-        throw std::bad_alloc();
+    std::size_t chained = 0;
+    try {
+      prepare(made->result());
+      for (std::size_t begin = 0; begin != count;) {
+        // In strict order each has a place of its own in the queue.
+        const std::size_t size =
+            pool_.in_order() ? 1 : std::min(count - begin, std::size_t{part::longest});
+        job* const j = part::make(*made, begin, begin + size);
+        if (j == nullptr) throw std::bad_alloc();
+        made->retain();
+        chain.append(j);
+        begin += size;
+        chained = begin;
       }
-      made->retain();
-      chain.append(j);
-      begin += size;
+    } catch (...) {
+      made->discard(count - chained);
+      made->release();
+      throw;
     }
     made->release();
     chain.hand_to(*this, operation);
-    return result;
   }
 
   static thread_pool_options with_workers(unsigned workers) {
@@ -424,9 +434,11 @@ class thread_pool {
     return options;
   }
 
+  // Moved from where the range owns its elements and is given away; a view lends those of others.
   template <class R, class T>
   static decltype(auto) forward_element(T& element) {
-    if constexpr (std::is_lvalue_reference_v<R>) {
+    if constexpr (std::is_lvalue_reference_v<R> || std::ranges::borrowed_range<R> ||
+                  std::ranges::view<std::remove_cvref_t<R>>) {
       return static_cast<T&>(element);
     } else {
       return std::move(element);
@@ -437,7 +449,7 @@ class thread_pool {
   auto place(unsigned worker, const char* operation, F&& f, Args&&... args) {
     detail::check_callable(f, operation);
     auto made =
-        detail::make_task(pool_.executor_of_placed(), pool_.stop_token(),
+        detail::make_task(pool_.executor_of_placed(), pool_,
                           detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
     check_accepted(pool_.submit_to(worker, made.work), operation);
     return std::move(made.result);

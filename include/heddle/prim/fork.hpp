@@ -5,6 +5,12 @@
 
 namespace heddle::inline HEDDLE_ABI::prim {
 
+// What a thread wants to be done in a child that it forks off, of which it is then the only thread.
+// It is called once, for the hook that is in the thread's slot, and taken out there.
+struct fork_hook {
+  void (*in_child)(fork_hook*) noexcept;
+};
+
 #if HEDDLE_MODEL
 inline unsigned fork_generation() noexcept { return 0; }
 inline void watch_forks() {}

@@ -19,14 +19,16 @@ enum class thread_slot : unsigned {
   running,            // exec/strand, exec/timers
   inline_jobs,        // exec/inline_executor
   number,             // prim/seed
+  fork_hook,          // prim/fork
+  caller_of,          // exec/thread_pool: whose task it runs in its own stead
   count,
 };
 
 // The calling thread's value, null at first. The reference is good until the thread exits.
 HEDDLE_API void*& thread_value(thread_slot slot) noexcept;
 
-// All of them in one step, indexed by slot: for code that needs several and cannot change threads in
-// between.
+// All of them in one step, indexed by slot: for code that needs several and cannot change threads
+// in between.
 HEDDLE_API void** thread_values() noexcept;
 
 // Something to be done when a thread ends: an intrusive node, so that registering it allocates

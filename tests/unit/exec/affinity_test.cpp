@@ -225,6 +225,22 @@ TEST(pool_affinity, whoever_runs_the_cpus_are_all_in_use) {
   }
 }
 
+// A worker on one CPU that asks for the cores must not take its own mask for the process's.
+TEST(pool_affinity, a_bound_pool_that_follows_the_cores_keeps_its_size) {
+  for (const placement policy : {placement::none, placement::compact}) {
+    thread_pool pool(options_for(0, {policy, {}}));
+    const pool_watchdog watchdog(pool);
+    const unsigned before = pool.size();
+    // Cores are counted again each second, by a worker that wakes.
+    const auto end = std::chrono::steady_clock::now() + 1500ms;
+    while (std::chrono::steady_clock::now() < end) {
+      pool.submit([] {}).get();
+      std::this_thread::sleep_for(10ms);
+    }
+    EXPECT_EQ(pool.size(), before);
+  }
+}
+
 TEST(pool_affinity, thefts_are_counted_for_each_victim) {
   thread_pool pool(options_for(2, {placement::scatter, {}}));
   const pool_watchdog watchdog(pool);

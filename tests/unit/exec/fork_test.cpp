@@ -1,17 +1,21 @@
 // Pools in a process that was forked off while they worked.
 #include <heddle/exec/thread_pool.hpp>
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -20,6 +24,9 @@
 #include <heddle/base/errors.hpp>
 #include <heddle/exec/default_pool.hpp>
 #include <heddle/future/promise.hpp>
+#include <heddle/kernel/affinity.hpp>
+#include <heddle/kernel/quota.hpp>
+#include <heddle/prim/scheduling.hpp>
 
 #include "support/pools.hpp"
 
@@ -301,6 +308,144 @@ TEST_F(fork_options, name_and_hooks_are_those_of_the_pool) {
     found.check(pool.name() == "looms", "the name");
     found.check(heddle_test::eventually([&] { return started == 4; }), "the hooks were called");
   }));
+}
+
+// Nobody can start a thread while one exists: there is no room for its stack.
+class no_room_for_threads {
+ public:
+  no_room_for_threads() {
+    ::getrlimit(RLIMIT_AS, &before_);
+    std::ifstream sizes("/proc/self/statm");
+    rlim_t pages = 0;
+    sizes >> pages;
+    rlimit tight = before_;
+    tight.rlim_cur = pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + (rlim_t{1} << 20);
+    ::setrlimit(RLIMIT_AS, &tight);
+  }
+  ~no_room_for_threads() { ::setrlimit(RLIMIT_AS, &before_); }
+  no_room_for_threads(const no_room_for_threads&) = delete;
+  no_room_for_threads& operator=(const no_room_for_threads&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+TEST_F(fork_options, a_first_use_that_failed_can_be_tried_again) {
+#if HEDDLE_ASAN
+  GTEST_SKIP() << "AddressSanitizer needs more memory at any time";
+#endif
+  // The stacks of the parent's threads are there for the child's: it wants more.
+  static std::atomic<unsigned> cores{2};
+  std::atomic<unsigned> started{0};
+  thread_pool_options options;
+  options.core_count = []() noexcept { return cores.load(); };
+  options.name = "looms";
+  options.on_worker_start = [&](unsigned) { ++started; };
+  thread_pool pool(std::move(options));
+  const pool_watchdog watchdog(pool);
+  EXPECT_TRUE(heddle_test::eventually([&] { return started == 2; }));
+  EXPECT_TRUE(in_child([&](findings& found) {
+    cores = 40;
+    {
+      const no_room_for_threads tight;
+      try {
+        static_cast<void>(pool.submit([] {}));
+        found.check(false, "submitting throws");
+      } catch (const std::system_error&) {
+      }
+    }
+    found.check(threads_of_this_process() == 1, "the threads that could be started have ended");
+    started = 0;
+    found.check(pool.submit([] { return 1; }).get() == 1, "there is room again");
+    found.check(pool.name() == "looms", "the name");
+    found.check(pool.statistics().workers == 40, "the workers");
+    found.check(heddle_test::eventually([&] { return started == 40; }), "the hooks were called");
+  }));
+}
+
+TEST_F(fork_options, closed_before_or_after_it_stays_closed) {
+  thread_pool open(1);
+  thread_pool closed(1);
+  closed.shutdown();
+  EXPECT_TRUE(in_child([&](findings& found) {
+    found.check(open.shutdown().completed, "an unused pool shuts down");
+    found.check(threads_of_this_process() == 1, "and starts no thread for it");
+    found.check(open.wait_idle(), "idle it is");
+    for (thread_pool* const pool : {&open, &closed}) {
+      try {
+        static_cast<void>(pool->submit([] {}));
+        found.check(false, "submitting throws rejected");
+      } catch (const heddle::rejected&) {
+      }
+    }
+    found.check(threads_of_this_process() == 1, "no thread for that either");
+  }));
+  EXPECT_EQ(open.submit([] { return 1; }).get(), 1) << "in the parent";
+}
+
+TEST_F(fork_options, a_task_must_not_return_in_the_child) {
+  thread_pool pool(2);
+  const pool_watchdog watchdog(pool);
+  int output[2];
+  ASSERT_EQ(::pipe(output), 0);
+  const pid_t child = pool.submit([&] {
+                            const pid_t forked = ::fork();
+                            if (forked == 0) {
+                              ::alarm(100);
+                              ::dup2(output[1], STDERR_FILENO);
+                              const rlimit no_core{};
+                              ::setrlimit(RLIMIT_CORE, &no_core);
+                            }
+                            return forked;
+                          })
+                          .get();
+  ::close(output[1]);
+  std::string said;
+  char text[256];
+  for (ssize_t n = 0; (n = ::read(output[0], text, sizeof text)) > 0;)
+    said.append(text, static_cast<std::size_t>(n));
+  ::close(output[0]);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT) << status;
+  EXPECT_NE(said.find("returned in the child"), std::string::npos) << said;
+}
+
+TEST_F(fork_options, a_bound_worker_can_fork) {
+  const auto allowed = heddle::kernel::read_affinity();
+  const std::vector<int> cpus(allowed.begin(), allowed.end());
+  thread_pool_options options;
+  options.workers = static_cast<unsigned>(cpus.size());
+  options.affinity = {heddle::kernel::placement::listed, cpus};
+  thread_pool pool(std::move(options));
+  const pool_watchdog watchdog(pool);
+  for (unsigned worker = 0; worker < cpus.size(); ++worker) {
+    const auto forking = [&] {
+      return in_child([&](findings& found) {
+        for (unsigned w = 0; w < cpus.size(); ++w)
+          found.check(
+              pool.submit_to(w, heddle::prim::this_thread_affinity).get() == std::vector{cpus[w]},
+              "each of the child's workers is on its CPU");
+      });
+    };
+    EXPECT_TRUE(pool.submit_to(worker, forking).get());
+  }
+}
+
+TEST_F(fork_options, a_bound_pool_that_follows_the_cores_is_as_large_in_the_child) {
+  thread_pool_options options;
+  options.affinity = {heddle::kernel::placement::compact};
+  thread_pool pool(std::move(options));
+  const pool_watchdog watchdog(pool);
+  const unsigned size = pool.size();
+  EXPECT_TRUE(pool.submit([&] {
+                    return in_child([&](findings& found) {
+                      pool.submit([] {}).get();
+                      found.check(pool.size() == size, "the size");
+                      found.check(pool.statistics().workers == size, "as many workers");
+                    });
+                  })
+                  .get());
 }
 
 TEST_F(fork_options, bounded_pool) {
