@@ -122,7 +122,7 @@ class cpu_mask {
 
 std::string list_of(std::span<const int> cpus) {
   std::string text;
-  for (const int cpu : cpus) text += (text.empty() ? "" : ",") + std::to_string(cpu);
+  for (const int cpu : cpus) text.append(text.empty() ? "" : ",").append(std::to_string(cpu));
   return text;
 }
 

@@ -38,13 +38,17 @@ class bulk_result {
     }
   }
 
+  // The future was cancelled. Asked while some task is claimed and not finished.
+  bool unwanted() const { return promise_.is_cancelled(); }
+
   // After the last task.
   void complete(bool discarded) noexcept {
-    if (error_ == nullptr && discarded) error_ = std::make_exception_ptr(cancelled());
-    if (error_ == nullptr) {
-      promise_.set_value();
-    } else {
+    if (error_ != nullptr) {
       promise_.set_exception(std::move(error_));
+    } else if (discarded) {
+      promise_.set_cancelled();
+    } else {
+      promise_.set_value();
     }
   }
 
@@ -57,6 +61,7 @@ class bulk_result {
 class no_bulk_result {
  public:
   void fail(std::exception_ptr e) noexcept { report_unhandled(std::move(e)); }
+  bool unwanted() const noexcept { return false; }
   void complete(bool) noexcept {}
 };
 
@@ -209,8 +214,12 @@ class bulk_job final : public job {
     {
       const task_scope around(work_.context(), work_.name());
       do {
-        work_.call(index);
         visit.count_task();
+        if (work_.result().unwanted()) {
+          give_up_rest();
+          break;
+        }
+        work_.call(index);
       } while (visit.goes_on() && claim(index));
     }
     work_.finished(visit.tasks());

@@ -72,8 +72,8 @@ struct thread_pool_options {
   std::size_t queue_capacity = unbounded;
   when_full overflow = when_full::block;
 
-  // A task that has waited so long for its turn because of more urgent ones gets one in sixteen
-  // turns of a worker, whatever its priority.
+  // While there are more urgent tasks, a worker gives one turn in sixteen to tasks of normal
+  // priority, and one to those of any other priority that have waited so long.
   std::chrono::milliseconds aging{100};
 
   // On which CPUs the workers run: see kernel::assign_cpus, which also says what is refused. A
@@ -100,8 +100,8 @@ struct thread_pool_options {
 
   // Called on each worker's thread with its index, before its first task and after its last.
   // Their exceptions go to the unhandled handler.
-  hook<unsigned> on_worker_start;
-  hook<unsigned> on_worker_stop;
+  hook<unsigned> on_worker_start{};
+  hook<unsigned> on_worker_stop{};
 
   // Measures each task's time in the queue and in execution; costs an allocation and three clock
   // readings a task.
@@ -110,7 +110,7 @@ struct thread_pool_options {
   // The destructor waits without a limit for tasks that run. When it has waited so long it calls
   // on_stuck once, which by default writes the report to stderr.
   std::chrono::nanoseconds stuck_after = std::chrono::seconds(10);
-  hook<const shutdown_report&> on_stuck;
+  hook<const shutdown_report&> on_stuck{};
 
   // Where `workers = 0` looks: the cores to use now. Null: affinity and quota of this process.
   // Called by workers, one at a time; must not throw. Answers above both the first one and the

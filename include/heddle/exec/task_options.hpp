@@ -15,7 +15,7 @@ enum class priority : std::uint8_t { highest = 0, high = 2, normal = 4, low = 6,
 inline constexpr unsigned priority_levels = 8;
 
 struct task_options {
-  // Without one, a task has the priority of the task that submits it, or normal.
+  // Without one, a task has the priority of the task of the same pool that submits it, or normal.
   std::optional<priority> level{};
 
   // When a stop is requested before the task has begun, its future is cancelled at once and it

@@ -235,7 +235,9 @@ class thread_pool {
   // idle worker takes a part of the rest, whatever the count.
   // post_bulk: exceptions go to the unhandled handler. submit_bulk: the future is ready when all
   // are done; it has the first exception (others go to the handler), or is cancelled when the
-  // pool's shutdown discarded some of them. Blocks? As submit. Throws as submit.
+  // pool's shutdown discarded some of them. Cancelling it gives up what has not begun. A worker
+  // that waits for it runs none of it: a spare stands in. Blocks? As submit. Throws as submit, and
+  // std::invalid_argument for a negative count.
   template <std::integral N, class F>
     requires std::invocable<std::decay_t<F>&, std::size_t>
   void post_bulk(N count, F&& f) {

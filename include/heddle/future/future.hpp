@@ -145,6 +145,10 @@ class [[nodiscard]] future {
   // callable, forked, std::bad_alloc, what moving f throws; then this future is as before.
   template <class F>
   auto then(executor_ref where, F&& f);
+  template <executor E, class F>
+  auto then(E& where, F&& f) {
+    return then(where.executor(), std::forward<F>(f));
+  }
 
   // The same on the executor that the work of this future was given to.
   // Requires: that executor still exists.
@@ -174,6 +178,11 @@ class [[nodiscard]] future {
 
   // The same on an executor. If that refuses the work, f is destroyed uncalled.
   // Throws std::invalid_argument for a null executor as well.
+  template <executor E, class F>
+    requires std::invocable<std::decay_t<F>>
+  void on_ready(E& where, F&& f) const {
+    on_ready(where.executor(), std::forward<F>(f));
+  }
   template <class F>
     requires std::invocable<std::decay_t<F>>
   void on_ready(executor_ref where, F&& f) const {

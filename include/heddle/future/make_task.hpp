@@ -62,7 +62,8 @@ auto make_task(executor_ref home, const Stop& executor_stop, prim::stop_token us
   prim::stop_token* const link = user_stop.stop_possible() ? &user_stop : nullptr;
   state* made = nullptr;
   if constexpr (takes_stop<function>) {
-    made = make_linked_state<state>(link, home, token_of(executor_stop), std::forward<F>(f));
+    made = make_linked_state<state>(link, home, prim::stop_source(), token_of(executor_stop),
+                                    std::forward<F>(f));
   } else {
     made = make_linked_state<state>(link, home, std::forward<F>(f));
   }

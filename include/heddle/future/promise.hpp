@@ -90,6 +90,15 @@ class promise {
     return true;
   }
 
+  // The producer gives the work up: the future is ready as cancelled. As set_value, but needs no
+  // memory.
+  bool set_cancelled() {
+    const claimed c = claim("promise::set_cancelled");
+    if (c.state == nullptr) return false;
+    c.state->finish_with(detail::outcome::cancelled, nullptr, c.hold);
+    return true;
+  }
+
   // The consumer has cancelled, so the result is not wanted. Throws no_state.
   bool is_cancelled() const {
     if (state_ != nullptr) return state_->ready() && state_->how() == detail::outcome::cancelled;

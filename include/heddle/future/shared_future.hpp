@@ -92,6 +92,10 @@ class [[nodiscard]] shared_future {
 
   // As future::then, but this future stays as it is: f takes a shared_future<T>, or the value as
   // get() returns it. The value lives at least until f has returned.
+  template <executor E, class F>
+  auto then(E& where, F&& f) const {
+    return then(where.executor(), std::forward<F>(f));
+  }
   template <class F>
   auto then(executor_ref where, F&& f) const {
     shared_future mine = *this;
@@ -117,6 +121,11 @@ class [[nodiscard]] shared_future {
     requires std::invocable<std::decay_t<F>>
   void on_ready(F&& f) const {
     on_ready(detail::trampoline(), std::forward<F>(f));
+  }
+  template <executor E, class F>
+    requires std::invocable<std::decay_t<F>>
+  void on_ready(E& where, F&& f) const {
+    on_ready(where.executor(), std::forward<F>(f));
   }
   template <class F>
     requires std::invocable<std::decay_t<F>>

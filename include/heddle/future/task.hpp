@@ -38,9 +38,12 @@ class stoppable_task final : public callable_state<stoppable_task<R, F>, R, F> {
   using base = callable_state<stoppable_task, R, F>;
 
  public:
+  // The source is made before, since it allocates: here nothing may fail once there is a callable.
   template <class G>
-  stoppable_task(executor_ref home, prim::stop_token executor_stop, G&& callable)
+  stoppable_task(executor_ref home, prim::stop_source stop, prim::stop_token executor_stop,
+                 G&& callable)
       : base(&base::act, home, std::forward<G>(callable)),
+        stop_(std::move(stop)),
         executor_stop_(std::move(executor_stop)) {}
 
   void work() noexcept {

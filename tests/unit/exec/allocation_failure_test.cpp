@@ -257,9 +257,17 @@ TEST_P(allocation_failure, in_submit_accepts_nothing) {
   submit([](thread_pool& pool, auto& ran) {
     return pool.submit(priority::high, [&ran, c = counted()] { return ++ran, 5; });
   });
+  submit([](thread_pool& pool, auto& ran) {
+    return pool.submit([&ran](const std::stop_token&, const counted&) { return ++ran, 5; },
+                       counted());
+  });
   submit([&stop](thread_pool& pool, auto& ran) {
     return pool.submit(task_options{.stop = stop.get_token()},
                        [&ran, c = counted()] { return ++ran, 5; });
+  });
+  submit([&stop](thread_pool& pool, auto& ran) {
+    return pool.submit(task_options{.stop = stop.get_token()},
+                       [&ran, c = counted()](const std::stop_token&) { return ++ran, 5; });
   });
   submit([](thread_pool& pool, auto& ran) {
     return pool.submit_to(pool.size() - 1, [&ran, c = counted()] { return ++ran, 5; });
@@ -304,6 +312,9 @@ TEST_P(allocation_failure, in_a_bulk_accepts_all_or_nothing) {
   bulk(100, [](thread_pool& pool, auto& ran) {
     pool.post_bulk(100,
                    [&ran, c = counted(), big = large()](std::size_t) { ran += 1 + big.bytes[3]; });
+  });
+  bulk(100, [](thread_pool& pool, auto& ran) {
+    const auto dropped = pool.submit_bulk(100, [&ran, c = counted()](std::size_t) { ++ran; });
   });
   bulk(5, [](thread_pool& pool, auto& ran) {
     pool.post_bulk(std::array<std::function<void()>, 5>{
