@@ -25,6 +25,9 @@ class injection {
   bool push(const job_chain& chain, job_queue::origin from, std::size_t submitter) noexcept {
     return shard(submitter).push(chain, from);
   }
+  bool count(std::size_t jobs, job_queue::origin from) noexcept {
+    return shards_[0].count(jobs, from);
+  }
   void take_over(const job_chain& chain) noexcept { shard(prim::thread_number()).take_over(chain); }
 
   // From the first shard, beginning at `start`, that has something.

@@ -52,6 +52,14 @@ class job_queue {
     return true;
   }
 
+  // Of jobs that are run elsewhere, without being queued. False as in push.
+  bool count(std::size_t jobs, origin from) noexcept {
+    const prim::scoped_lock lock(entry_);
+    if (closed_ && from == origin::outside) return false;
+    pushed_.store(pushed_.load(prim::relaxed) + jobs, prim::release);
+    return true;
+  }
+
   // Jobs that come from another queue, and were counted there.
   void take_over(const job_chain& chain) noexcept {
     if (chain.size == 0) return;

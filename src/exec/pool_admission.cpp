@@ -92,6 +92,7 @@ submission pool_core::admit(const job_chain& chain) noexcept {
       static_cast<const caller_frame*>(mine[static_cast<unsigned>(prim::thread_slot::caller_of)]);
   const bool exempt = mine[static_cast<unsigned>(prim::thread_slot::worker)] != nullptr ||
                       (frame != nullptr && frame->depth >= deepest);
+  const bool inside = frame != nullptr && frame->core == this;
   std::size_t dropped = 0;
   std::size_t n = queued_.load(prim::relaxed);
   for (;;) {
@@ -100,7 +101,7 @@ submission pool_core::admit(const job_chain& chain) noexcept {
       count_excess(n, chain.size);
       return submission::accepted;
     }
-    if (closing_.load(prim::acquire)) return submission::closed;
+    if (!inside && closing_.load(prim::acquire)) return submission::closed;
     switch (options_.overflow) {
       case when_full::block:
         room_.await(
@@ -110,6 +111,11 @@ submission pool_core::admit(const job_chain& chain) noexcept {
         refused_.add(chain.size);
         return submission::full;
       case when_full::run_in_caller:
+        // Counted where the others are: once the queue is closed, none begins behind its end.
+        if (!injected_.count(chain.size,
+                             inside ? job_queue::origin::inside : job_queue::origin::outside)) {
+          return submission::closed;
+        }
         run_in_caller(chain);
         return submission::ran_in_caller;
       case when_full::drop_oldest:
@@ -162,7 +168,7 @@ bool pool_core::drop_oldest() noexcept {
   return true;
 }
 
-// To the pool's rules the thread is inside a task meanwhile.
+// To the pool's rules the thread is inside a task meanwhile. The chain is counted as submitted.
 void pool_core::run_in_caller(const job_chain& chain) noexcept {
   void*& slot = prim::thread_value(prim::thread_slot::caller_of);
   void* const before = slot;
@@ -170,7 +176,6 @@ void pool_core::run_in_caller(const job_chain& chain) noexcept {
   caller_frame frame{this, outer == nullptr ? 1 : outer->depth + 1};
   for (job* j = chain.first; j != nullptr;) {
     job* const rest = j->next;
-    submitted_.add();
     started_.add();
     ran_in_caller_.add();
     slot = &frame;

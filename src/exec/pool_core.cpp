@@ -124,9 +124,7 @@ pool_core::pool_core(thread_pool_options&& options)
 
 pool_core::~pool_core() = default;
 
-pool_core& pool_core::current() {
-  if (is_of_this_process()) [[likely]]
-    return *this;
+pool_core& pool_core::successor() {
   pool_core* made = successor_.load(prim::acquire);
   if (made == nullptr) {
     const prim::no_fork steady;
@@ -229,7 +227,8 @@ struct pool_core::timed_job final : job {
 
 job_chain pool_core::with_times(const job_chain& chain) noexcept {
   job_chain timed;
-  for (job* j = chain.first; j != nullptr;) {
+  job* j = chain.first;
+  do {
     job* const rest = j == chain.last ? nullptr : j->next;
     job* const wrapped = new (std::nothrow) timed_job(*this, j);
     if (wrapped != nullptr) {
@@ -238,7 +237,7 @@ job_chain pool_core::with_times(const job_chain& chain) noexcept {
     }
     timed.append(wrapped != nullptr ? wrapped : j);  // without memory it goes unmeasured
     j = rest;
-  }
+  } while (j != nullptr);
   return timed;
 }
 
@@ -253,7 +252,10 @@ bool pool_core::inside_task(void* const* thread_values) const noexcept {
 
 bool pool_core::enqueue(const job_chain& given) noexcept {
   const std::size_t count = given.size;
-  if (bounded_) enter_queue(count);
+  if (bounded_) {
+    mark_droppable(given, false);  // the rest of a bulk, say, which was submitted once
+    enter_queue(count);
+  }
   if (place(given) == submission::accepted) return true;
   if (bounded_) leave_queue(count);
   return false;
@@ -309,7 +311,7 @@ unsigned pool_core::level_of(job& first, const worker* w) const noexcept {
 
 submission pool_core::submit(const job_chain& given) noexcept {
   if (bounded_) {
-    for (job* j = given.first; j != nullptr; j = j->next) j->droppable = true;
+    mark_droppable(given, true);
     const submission a = admit(given);
     if (a != submission::accepted) {
       if (a != submission::ran_in_caller) discard_chain(given);
@@ -345,6 +347,14 @@ submission pool_core::submit_to(unsigned number, job* j) noexcept {
   if (bounded_) leave_queue(1);
   discard_chain(chain);
   return submission::closed;
+}
+
+void pool_core::mark_droppable(const job_chain& chain, bool droppable) noexcept {
+  job* j = chain.first;
+  do {
+    j->droppable = droppable;
+    j = j->next;
+  } while (j != nullptr);
 }
 
 void pool_core::discard_chain(const job_chain& chain) noexcept {

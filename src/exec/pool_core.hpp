@@ -92,7 +92,7 @@ class pool_core {
 
   // The core that serves this process: this one, or, in a process forked off since it was made, a
   // fresh one in its place, with the same options. Throws as the constructor.
-  pool_core& current();
+  pool_core& current() { return is_of_this_process() ? *this : successor(); }
   // The same, but null instead of a fresh one.
   pool_core* current_if_made() noexcept;
   // For shutdown: false when there is one; else there will be none, in this process or its
@@ -129,6 +129,8 @@ class pool_core {
   friend class worker;
   struct timed_job;
 
+  pool_core& successor();
+
   ~pool_core();
 
   // pool_core.cpp: tasks and the search for them
@@ -145,12 +147,12 @@ class pool_core {
   job* awaited_job(slot& s) noexcept;
   void execute(worker& w, job* j) noexcept;
   void count_completed(unsigned level) noexcept;
-  void push_local(slot& s, const job_chain& chain) noexcept;
+  [[gnu::noinline]] void push_local(slot& s, const job_chain& chain) noexcept;
   submission place(const job_chain& chain) noexcept;
   submission put(const job_chain& chain) noexcept;
   unsigned level_of(job& first, const worker* w) const noexcept;
   bool inside_task(void* const* thread_values) const noexcept;
-  void discard_chain(const job_chain& chain) noexcept;
+  [[gnu::noinline]] void discard_chain(const job_chain& chain) noexcept;
   job_chain with_times(const job_chain& chain) noexcept;
   static bool is_tombstone(const job* j) noexcept;
   void bury_tombstones(worker& w, unsigned level) noexcept;
@@ -163,7 +165,8 @@ class pool_core {
   worker* worker_among(void* const* thread_values) const noexcept;
 
   // pool_admission.cpp: priorities, and the bound of the queue
-  bool push_to_lane(unsigned level, const job_chain& chain, job_queue::origin from) noexcept;
+  [[gnu::noinline]] bool push_to_lane(unsigned level, const job_chain& chain,
+                                      job_queue::origin from) noexcept;
   job* urgent_job(const slot& s) noexcept;
   job* any_lane_job() noexcept;
   job* from_lane(job* j) noexcept;
@@ -172,14 +175,19 @@ class pool_core {
   std::uint32_t stamp_now() const noexcept;
   submission admit(const job_chain& chain) noexcept;
   bool drop_oldest() noexcept;
+  static void mark_droppable(const job_chain& chain, bool droppable) noexcept;
   static bool is_droppable(const job* j) noexcept { return j->droppable; }
   void run_in_caller(const job_chain& chain) noexcept;
   void enter_queue(std::size_t count) noexcept;
   void count_excess(std::size_t before, std::size_t count) noexcept;
   void leave_queue(std::size_t count) noexcept;
 
-  // pool_sleep.cpp: sleeping, waking, standing in
-  void notify() noexcept;
+  // pool_sleep.cpp: sleeping, waking, standing in. notify() is called after work has become
+  // visible.
+  void notify() noexcept {
+    prim::fence(prim::seq_cst);
+    if (state_.needs_wake()) wake_one();
+  }
   void wake_one() noexcept;
   void wake_slot(slot& s) noexcept;
   void end_search(worker& w) noexcept;

@@ -11,12 +11,6 @@
 
 namespace heddle::inline HEDDLE_ABI::detail {
 
-// Called after work has become visible.
-void pool_core::notify() noexcept {
-  prim::fence(prim::seq_cst);
-  if (state_.needs_wake()) wake_one();
-}
-
 void pool_core::wake_one() noexcept {
   slot* s = nullptr;
   worker* w = nullptr;
@@ -67,7 +61,7 @@ void pool_core::wake_slot(slot& s) noexcept {
 void pool_core::look_again() noexcept {
   if (any_work()) notify();
   for (const auto& s : slots_) {
-    if (s->inbox.size() != 0) wake_slot(*s);
+    if (!s->inbox.empty()) wake_slot(*s);
   }
 }
 
@@ -150,7 +144,7 @@ void pool_core::sleep(worker& w) noexcept {
   if ((look_once_more || w.held == nullptr) && any_work()) notify();
   if (w.held == nullptr) return;
   // Each of these may wake this very thread; its token is then in the parker.
-  if (s.inbox.size() != 0) wake_slot(s);
+  if (!s.inbox.empty()) wake_slot(s);
   check_quiet();
   w.parker.park();
 }
@@ -231,7 +225,7 @@ void pool_core::enter_wait(worker& w) {
   }
   blocked_.add();
   if (any_work()) notify();
-  if (s.inbox.size() != 0) wake_slot(s);
+  if (!s.inbox.empty()) wake_slot(s);
 }
 
 void pool_core::leave_wait(worker& w) noexcept {

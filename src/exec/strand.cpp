@@ -116,6 +116,7 @@ void strand::accept(void* self, job* j) noexcept {
 strand::strand(const strand& other) noexcept : core_(other.core_) { core_->retain(); }
 
 strand& strand::operator=(const strand& other) noexcept {
+  if (this == &other) return *this;
   other.core_->retain();
   core_->release();
   core_ = other.core_;

@@ -170,22 +170,22 @@ bool timer_link::leave_core() noexcept {
 // One queue for the process, which nobody destroys: static objects may use it as long as they like.
 class standard_timers {
  public:
-  constexpr standard_timers() noexcept : queue_() {}
+  constexpr standard_timers() noexcept : kept() {}
   // The core that is given up stays where it is: other threads may still hold on to it.
   ~standard_timers() {
-    given_up_ = queue_.live_core();
+    given_up_ = kept.live_core();
     if (given_up_ == nullptr) return;
-    queue_.core_.store(nullptr, prim::relaxed);
+    kept.core_.store(nullptr, prim::relaxed);
     given_up_->end();
   }
   standard_timers(const standard_timers&) = delete;
   standard_timers& operator=(const standard_timers&) = delete;
 
-  timer_queue& queue() noexcept { return queue_; }
+  timer_queue& queue() noexcept { return kept; }
 
  private:
   union {
-    timer_queue queue_;
+    timer_queue kept;
   };
   timer_core* given_up_ = nullptr;
 };

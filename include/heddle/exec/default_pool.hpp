@@ -9,7 +9,8 @@ namespace heddle::inline HEDDLE_ABI {
 // Built at the first call, with as many workers as there are cores for this process. When the
 // process ends (std::exit, or the return of main) it drains and its threads end, before the
 // destructors of static objects that were constructed before that first call; the object itself
-// stays, so that those destructors may still call it: what they submit is rejected.
+// stays, so that those destructors may still call it: what they submit is rejected. (Where a task
+// of the pool itself calls std::exit, the pool ends with that task, and goes on until then.)
 //
 // Thread-safety: any thread. After fork the child has one with workers of its own, from its first
 // use on.

@@ -96,6 +96,9 @@ void end_of_process(thread_pool& pool);
 // Waiting inside a task never starves the pool: see docs/contracts.md for its promises.
 // Tasks must not throw out of destructors. A callable and its arguments are copied or moved into
 // the task and destroyed before its future is ready.
+// After fork the child has a pool of the same options with workers of its own, from its first use
+// on; what the parent submitted stays with the parent. A task that forks ends the child with exec,
+// exit or _exit: one that returns there ends it with a message.
 class thread_pool {
  public:
   // As many workers as there are cores for this process, or as told; 0 means the former.
@@ -330,7 +333,8 @@ class thread_pool {
   }
 
   // For future::then and everything else that takes an executor. Jobs that the pool no longer
-  // accepts are discarded.
+  // accepts are discarded. Whoever posts here, a promise's set_value with continuations included,
+  // is done with the pool when that call has returned.
   executor_ref executor() noexcept { return pool_.executor(); }
 
   // Waits until every accepted task is done; on a worker, every task but those that themselves wait

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <stdexcept>
@@ -77,7 +78,11 @@ class timed_task final : public callable_state<timed_task<R, F>, R, F> {
 // Throws std::invalid_argument for what is no number.
 template <class Rep, class Period>
 std::chrono::duration<Rep, Period> checked_delay(std::chrono::duration<Rep, Period> delay) {
-  if (delay != delay) throw std::invalid_argument("schedule_after: a delay that is not a number");
+  if constexpr (std::is_floating_point_v<Rep>) {
+    if (std::isnan(delay.count())) {
+      throw std::invalid_argument("schedule_after: a delay that is not a number");
+    }
+  }
   return delay;
 }
 

@@ -26,8 +26,8 @@ class HEDDLE_CAPABILITY("mutex") short_lock {
   short_lock& operator=(const short_lock&) = delete;
 
   void lock() noexcept HEDDLE_ACQUIRE() {
-    patience spin;
-    while (!try_lock()) spin.wait();
+    if (held_.exchange(true, acquire)) [[unlikely]]
+      wait_and_lock();
   }
   bool try_lock() noexcept HEDDLE_TRY_ACQUIRE(true) {
     return !held_.load(relaxed) && !held_.exchange(true, acquire);
@@ -35,6 +35,13 @@ class HEDDLE_CAPABILITY("mutex") short_lock {
   void unlock() noexcept HEDDLE_RELEASE() { held_.store(false, release); }
 
  private:
+  [[gnu::noinline]] void wait_and_lock() noexcept {
+    patience spin;
+    do {
+      spin.wait();
+    } while (held_.load(relaxed) || held_.exchange(true, acquire));
+  }
+
   atomic<bool> held_{false};
 };
 

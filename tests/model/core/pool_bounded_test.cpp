@@ -102,4 +102,28 @@ TEST(PoolBoundedModel, DropOldestAgainstShutdown) {
       in_two_parts{});
 }
 
+// A task in its caller's stead is one of the pool's: its child is run or refused. Fails when
+// run_in_caller does not count the task under the lock that closes the queue.
+TEST(PoolBoundedModel, RunInCallerAgainstShutdown) {
+  holds(
+      [] {
+        prim::cell<int> runs;
+        thread_pool pool(room_for_one(when_full::run_in_caller));
+        prim::thread submitter([&] {
+          std::optional<future<void>> child;
+          try {
+            pool.post([] {});
+            pool.post([&] {
+              if (!pool.worker_index()) child = submit_one(pool, runs);
+            });
+          } catch (const heddle::rejected&) {
+          }
+          if (child) child->get();
+        });
+        model::check(pool.shutdown().completed);
+        submitter.join();
+      },
+      in_two_parts{});
+}
+
 }  // namespace
