@@ -142,7 +142,7 @@ class thread_pool {
     detail::check_callable(f, "submit");
     const std::uint8_t level = detail::job_level(options.level);
     auto made =
-        detail::make_task(pool_.executor(), pool_.stop_token(), std::move(options.stop),
+        detail::make_task(pool_.executor(), pool_, std::move(options.stop),
                           detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
     made.work->level = level;
     accept(made.work, made.work, 1, "submit");
