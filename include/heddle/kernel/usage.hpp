@@ -1,0 +1,22 @@
+// How much of a limit is in use.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include <heddle/kernel/cgroup.hpp>
+#include <heddle/kernel/tree.hpp>
+#include <heddle/prim/config.hpp>
+
+namespace heddle::inline HEDDLE_ABI::kernel {
+
+// Threads in the group that sets `limit` (process_limits::tasks) and below it. Some 5 µs.
+HEDDLE_API std::optional<std::uint64_t> read_tasks_in_use(const cgroup_limit& limit,
+                                                          const tree& files = tree{});
+
+// Bytes in use in the group that sets `limit` (memory::limit) and below it, without the file pages
+// that the kernel gives up first (inactive_file, as kubelet counts the working set). Some 20 µs.
+HEDDLE_API std::optional<std::uint64_t> read_memory_in_use(const cgroup_limit& limit,
+                                                           const tree& files = tree{});
+
+}  // namespace heddle::inline HEDDLE_ABI::kernel
