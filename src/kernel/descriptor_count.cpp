@@ -13,6 +13,8 @@
 
 #include <heddle/kernel/descriptor_count.hpp>
 
+#include "kernel/count_entries.hpp"
+
 namespace heddle::inline HEDDLE_ABI::kernel {
 
 namespace {
@@ -41,13 +43,14 @@ counted count_entries(int directory) {
   }
 }
 
-std::optional<std::uint64_t> count_in(const std::string& path, bool is_live) {
+}  // namespace
+
+std::optional<std::uint64_t> count_entries(const std::string& path) {
   const int directory = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0) return std::nullopt;
   const counted all = count_entries(directory);
   ::close(directory);
-  if (!all.is_complete) return std::nullopt;
-  return all.entries - (is_live && all.entries > 0 ? 1 : 0);  // the one that was opened to look
+  return all.is_complete ? std::optional(all.entries) : std::nullopt;
 }
 
 std::uint64_t count_by_trying() {
@@ -61,16 +64,14 @@ std::uint64_t count_by_trying() {
   return open;
 }
 
-}  // namespace
-
 std::optional<std::uint64_t> count_descriptors(const tree& files) {
   const std::string path = files.root() + "/proc/self/fd";
-  if (!files.live()) return count_in(path, false);
+  if (!files.live()) return count_entries(path);
   struct stat status{};
   if (::stat(path.c_str(), &status) != 0) return count_by_trying();
   if (status.st_size > 0) return static_cast<std::uint64_t>(status.st_size);
-  const auto counted = count_in(path, true);
-  return counted ? *counted : count_by_trying();
+  const auto with_own = count_entries(path);  // the descriptor that it looks through is in it
+  return with_own ? *with_own - 1 : count_by_trying();
 }
 
 }  // namespace heddle::inline HEDDLE_ABI::kernel

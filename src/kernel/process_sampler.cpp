@@ -148,7 +148,7 @@ void process_sampler::state::sample_family(pid_t child, family& f, process_times
   f.counted = std::max(f.counted, used + f.lost);
 }
 
-// The CPU time of it and of what it has waited for; nothing when it is no more.
+// The CPU time of it and of the descendants it has waited for; nothing when it is no more.
 std::optional<nanoseconds> process_sampler::state::sample_member(pid_t id, process_entry& process,
                                                                  process_times& now) {
   const auto clock = files.live() ? read_cpu_clock(clock_of::process, id) : std::nullopt;
@@ -172,7 +172,8 @@ std::optional<nanoseconds> process_sampler::state::sample_member(pid_t id, proce
     used = std::max(used, read_books(process));
     count_states(id, stat->state, process, now);
   }
-  return (clock ? *clock : used) + stat->reaped;
+  if (clock) used = *clock;
+  return kin == kinship::alone ? used : used + stat->reaped;
 }
 
 void process_sampler::state::find_threads(pid_t id, process_entry& process, int expected) {

@@ -1,3 +1,4 @@
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
@@ -18,6 +19,14 @@ std::optional<std::uint64_t> read_number(const tree& files, const std::string& p
   return text ? parse_number<std::uint64_t>(*text) : std::nullopt;
 }
 
+std::uint64_t find_sum(std::string_view text, std::initializer_list<std::string_view> keys) {
+  std::uint64_t sum = 0;
+  for (const std::string_view key : keys)
+    if (const auto value = find_value(text, key))
+      sum += parse_number<std::uint64_t>(*value).value_or(0);
+  return sum;
+}
+
 }  // namespace
 
 std::optional<std::uint64_t> read_tasks_in_use(const cgroup_limit& limit, const tree& files) {
@@ -31,8 +40,9 @@ std::optional<std::uint64_t> read_memory_in_use(const cgroup_limit& limit, const
   if (!all) return std::nullopt;
   const auto details = files.read(beside(limit, "memory.stat"));
   if (!details) return all;
-  const auto value = find_value(*details, v2 ? "inactive_file" : "total_inactive_file");
-  const std::uint64_t given_up = value ? parse_number<std::uint64_t>(*value).value_or(0) : 0;
+  const std::uint64_t given_up =
+      v2 ? find_sum(*details, {"inactive_file", "active_file", "slab_reclaimable"})
+         : find_sum(*details, {"total_inactive_file", "total_active_file"});
   return *all > given_up ? *all - given_up : 0;
 }
 

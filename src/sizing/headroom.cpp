@@ -10,15 +10,20 @@ namespace heddle::inline HEDDLE_ABI::sizing {
 
 namespace {
 
+// Shares of the time, at which the brake comes on and may come off.
+constexpr double short_stall = 0.1;
+constexpr double ample_stall = 0.02;
+
 constexpr std::uint64_t kib = 1024;
 constexpr std::uint64_t mib = 1024 * kib;
+constexpr std::uint64_t gib = 1024 * mib;
 
 // Keeps the tightest bound and what it comes from.
 class bound {
  public:
   explicit bound(int cap) : most_(cap) {}
 
-  // Workers beyond those that there are. `reason` makes the sentence only if it is needed.
+  // `reason` makes the sentence only if it is needed.
   template <class Reason>
   void add(std::uint64_t all_workers, Reason reason) {
     if (all_workers >= static_cast<std::uint64_t>(most_)) return;
@@ -87,6 +92,8 @@ struct memory_left {
   std::uint64_t available = 0;
 
   bool is_known() const { return whole > 0; }
+  // Not for new workers: a tenth, but of a large machine not more than anybody could need at once.
+  std::uint64_t reserve() const { return std::min(whole / 10, gib); }
   double share() const { return static_cast<double>(available) / static_cast<double>(whole); }
 };
 
@@ -113,7 +120,7 @@ std::uint64_t memory_of_worker(const worker_needs& needs) {
 void bound_memory(const memory_left& left, const worker_needs& needs, std::uint64_t workers,
                   bound& b) {
   if (!left.is_known()) return;
-  const std::uint64_t spare = less(left.available, left.whole / 10) / 2;
+  const std::uint64_t spare = less(left.available, left.reserve()) / 2;
   const std::uint64_t each = memory_of_worker(needs);
   b.add(workers + spare / each, [&] {
     return std::to_string(left.available / mib) + " MiB of " + std::to_string(left.whole / mib) +
@@ -123,16 +130,14 @@ void bound_memory(const memory_left& left, const worker_needs& needs, std::uint6
 }
 
 void update(memory_brake& brake, const memory_left& left, const resources& known) {
-  const bool is_short = left.is_known() && left.share() < 0.05;
-  const bool is_ample = !left.is_known() || left.share() >= 0.10;
-  if (!brake.is_on && (is_short || known.memory_stall >= 0.1)) {
-    brake = {true, std::max(1, known.workers), known.now};
-  } else if (brake.is_on && is_ample && known.memory_stall < 0.02) {
-    brake.is_on = false;
-  }
+  const bool is_short =
+      (left.is_known() && left.available < left.reserve() / 2) || known.memory_stall >= short_stall;
+  const bool is_ample =
+      (!left.is_known() || left.available >= left.reserve()) && known.memory_stall < ample_stall;
+  if (is_short && !brake.is_on) brake = {true, std::max(1, known.workers), known.now};
+  if (is_ample) brake.is_on = false;
   constexpr auto between_steps = std::chrono::seconds(1);
-  if (!brake.is_on || known.now - brake.fell_at < between_steps) return;
-  if (!is_short && known.memory_stall < 0.1) return;
+  if (!brake.is_on || !is_short || known.now - brake.fell_at < between_steps) return;
   brake.ceiling = std::max(1, std::min(brake.ceiling, known.workers) * 3 / 4);
   brake.fell_at = known.now;
 }
@@ -141,10 +146,12 @@ void bound_by_brake(const memory_brake& brake, const memory_left& left, const re
                     bound& b) {
   if (!brake.is_on) return;
   b.add(static_cast<std::uint64_t>(brake.ceiling), [&] {
-    std::string reason = "memory is short: ";
-    if (left.is_known()) reason += percent(left.share()) + " is available, ";
-    return reason + "tasks stood still for want of it " + percent(known.memory_stall) +
-           " of the time";
+    std::string reason = "memory is short";
+    if (left.is_known()) reason += ": " + percent(left.share()) + " is available";
+    if (known.memory_stall >= ample_stall)
+      reason +=
+          "; for want of it all tasks stood still " + percent(known.memory_stall) + " of the time";
+    return reason;
   });
 }
 
@@ -161,8 +168,8 @@ headroom find_headroom(const resources& known, const worker_needs& needs, int ca
   bound b(cap);
   bound_descriptors(known, needs, workers, b);
   bound_threads(known, needs, workers, b);
-  bound_memory(left, needs, workers, b);
   bound_by_brake(brake, left, known, b);
+  bound_memory(left, needs, workers, b);
   return std::move(b).result();
 }
 

@@ -14,8 +14,9 @@ namespace heddle::inline HEDDLE_ABI::kernel {
 HEDDLE_API std::optional<std::uint64_t> read_tasks_in_use(const cgroup_limit& limit,
                                                           const tree& files = tree{});
 
-// Bytes in use in the group that sets `limit` (memory::limit) and below it, without the file pages
-// that the kernel gives up first (inactive_file, as kubelet counts the working set). Some 20 µs.
+// Bytes in use in the group that sets `limit` (memory::limit) and below it, without what the kernel
+// can take back: pages of files, and the part of its own memory that it calls reclaimable. What is
+// left to the limit then means the same as MemAvailable of the machine.
 HEDDLE_API std::optional<std::uint64_t> read_memory_in_use(const cgroup_limit& limit,
                                                            const tree& files = tree{});
 

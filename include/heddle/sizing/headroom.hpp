@@ -57,11 +57,12 @@ struct headroom {
 //   16, which are the program's. Where it is not known how many are in use: half the limit.
 // - Threads: what the group's and the user's limits leave, less a sixteenth; where it is not known
 //   how many are in use: half the limit.
-// - Memory: new workers may take half of what is available beyond a tenth of the whole.
-// - The brake: it comes on when less than 5 % of the memory is available or `memory_stall` is 0.1
-// or
-//   more. Then there may be no more workers than there are, and each second a quarter less, until
-//   10 % are available and the stalls are below 0.02: in between it stays as it is.
+// - Memory: new workers may take half of what is available beyond a tenth of the whole, or beyond
+//   1 GiB where that is less.
+// - The brake: it comes on when less than half of that tenth is available, or `memory_stall` is 0.1
+//   or more. Then there may be no more workers than there are, and each second that this lasts a
+//   quarter less, until the tenth is available and `memory_stall` is below 0.02: in between the
+//   bound stays as it is.
 //
 // The whole is the machine's memory or, where that leaves less, the group's limit.
 // A pure function of its arguments, but for `brake`, which it brings up to date. Some 1 µs.
