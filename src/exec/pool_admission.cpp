@@ -155,7 +155,7 @@ bool pool_core::drop_oldest() noexcept {
     j = from_lane(lanes_[i].queue.take_first(&is_droppable));
   }
   if (j == nullptr) j = injected_.take_first(&is_droppable);
-  for (const auto& s : slots_) {
+  for (const auto& s : slots()) {
     if (j == nullptr) j = s->inbox.take_first(&is_droppable);
   }
   for (unsigned i = normal_lane; j == nullptr && i-- > 0;) {

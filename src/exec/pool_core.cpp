@@ -1,4 +1,5 @@
 #include "pool_core.hpp"
+#include "pool_sizing.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -42,6 +43,13 @@ void check_rank(const prim::thread_priority& rank) {
   if (failure != nullptr) std::rethrow_exception(failure);
 }
 
+// Rings are in rising order.
+std::span<const std::uint32_t> up_to(unsigned reach, std::span<const std::uint32_t> ring) noexcept {
+  if (ring.back() < reach) return ring;
+  const auto end = std::ranges::lower_bound(ring, reach);
+  return ring.first(static_cast<std::size_t>(end - ring.begin()));
+}
+
 // One a worker, in powers of two: enough that submitters rarely meet, few enough to look through.
 std::size_t shards_for(const thread_pool_options& options, bool in_order) noexcept {
   if (in_order) return 1;
@@ -56,7 +64,7 @@ pool_core::pool_core(thread_pool_options&& options)
     : options_(std::move(options)),
       generation_(prim::fork_generation()),
       fifo_(options_.schedule == scheduling::fifo),
-      follows_cores_(options_.workers == 0),
+      follows_cores_(options_.workers == 0 && !options_.sizing),
       spin_(options_.spin),
       bounded_(options_.queue_capacity != thread_pool_options::unbounded),
       injected_(shards_for(options_, fifo_ || bounded_)) {
@@ -88,13 +96,27 @@ pool_core::pool_core(thread_pool_options&& options)
 
   fail_when_starved_.store(options_.when_starved == at_spare_cap::fail, prim::relaxed);
 
-  // A pool that follows the cores has a slot for each that it might be given.
-  const unsigned wanted = follows_cores_ ? std::max(1u, cores_now()) : options_.workers;
-  const unsigned most =
-      follows_cores_ ? std::max(wanted, prim::thread::hardware_concurrency()) : wanted;
+  // A pool that follows the cores has a slot for each that it might be given; an adaptive one makes
+  // them when it grows.
+  unsigned wanted = options_.workers;
+  most_slots_ = wanted;
+  if (options_.sizing) {
+    if (wanted != 0) {
+      throw std::invalid_argument("thread_pool: workers " + std::to_string(wanted) +
+                                  " beside sizing, which finds the number itself");
+    }
+    sizer_ = std::make_unique<pool_sizer>(*this, *options_.sizing);
+    wanted = sizer_->first_size();
+    most_slots_ = sizer_->most();
+  } else if (follows_cores_) {
+    wanted = whole_cores_now();
+    most_slots_ = std::max(wanted, prim::thread::hardware_concurrency());
+  }
+  const unsigned most = most_slots_;
+  slot_table_ = std::make_unique<std::unique_ptr<slot>[]>(most);
   cores_read_at_.store(prim::clock::now().time_since_epoch().count(), prim::relaxed);
   reading_cores_.store(true, prim::relaxed);  // nobody changes the limit until all is in place
-  for (unsigned i = 0; i < most; ++i) slots_.push_back(std::make_unique<slot>(i));
+  make_slots(sizer_ != nullptr ? wanted : most);
   if (options_.affinity.policy == kernel::placement::none) {
     rings_ = kernel::steal_rings(most);
   } else {
@@ -103,16 +125,18 @@ pool_core::pool_core(thread_pool_options&& options)
     allowed_.assign(machine.allowed.begin(), machine.allowed.end());
     rings_ = kernel::steal_rings(machine, cpus_);
   }
+  reach_.store(wanted, prim::relaxed);
   limit_.store(wanted, prim::relaxed);
   try {
     for (unsigned i = 0; i < wanted; ++i) {
       {
         const prim::scoped_lock lock(sleep_mutex_);
-        slots_[i]->where = slot::place::held;
+        slot_table_[i]->where = slot::place::held;
         peak_threads_ = ++threads_;
       }
-      start_worker(*slots_[i], false);
+      start_worker(*slot_table_[i], false);
     }
+    if (sizer_ != nullptr) sizer_->start();
   } catch (...) {
     stop_workers();
     wait_until_stopped(prim::never);
@@ -123,6 +147,16 @@ pool_core::pool_core(thread_pool_options&& options)
 }
 
 pool_core::~pool_core() = default;
+
+// Throws std::bad_alloc; those that were made stay.
+void pool_core::make_slots(unsigned count) {
+  const prim::scoped_lock lock(threads_mutex_);
+  for (unsigned i = slots_made_.load(prim::relaxed); i < count; ++i) {
+    slot_table_[i] = std::make_unique<slot>(i);
+    if (inboxes_closed_) slot_table_[i]->inbox.close();
+    slots_made_.store(i + 1, prim::release);
+  }
+}
 
 pool_core& pool_core::successor() {
   pool_core* made = successor_.load(prim::acquire);
@@ -136,6 +170,7 @@ pool_core& pool_core::successor() {
       options_.name = options.name;
       try {
         made = new pool_core(std::move(options));
+        if (!sizing_is_on()) made->set_sizing(false);
       } catch (...) {
         options_ = std::move(options);
         throw;
@@ -193,9 +228,7 @@ std::optional<unsigned> pool_core::worker_index() const noexcept {
   return w == nullptr ? std::nullopt : std::optional(w->index);
 }
 
-unsigned pool_core::index_limit() const noexcept {
-  return static_cast<unsigned>(slots_.size()) + options_.max_spares;
-}
+unsigned pool_core::index_limit() const noexcept { return most_slots_ + options_.max_spares; }
 
 // The wrapper of a job whose times are measured.
 struct pool_core::timed_job final : job {
@@ -325,7 +358,7 @@ submission pool_core::submit(const job_chain& given) noexcept {
 
 // A child with fewer cores has fewer slots than its parent, for which the number was right.
 submission pool_core::submit_to(unsigned number, job* j) noexcept {
-  number %= static_cast<unsigned>(slots_.size());
+  number %= slots_made_.load(prim::acquire);
   job_chain chain;
   chain.append(j);
   if (bounded_) {
@@ -337,7 +370,7 @@ submission pool_core::submit_to(unsigned number, job* j) noexcept {
     }
   }
   if (options_.measure_times) chain = with_times(chain);
-  slot& s = *slots_[number];
+  slot& s = *slot_table_[number];
   const auto origin =
       inside_task(prim::thread_values()) ? job_queue::origin::inside : job_queue::origin::outside;
   if (!stopping_.load(prim::acquire) && s.inbox.push(chain, origin)) {
@@ -465,11 +498,13 @@ job* pool_core::stolen_job(slot& s) noexcept {
   for (bool again = true; again;) {
     again = false;
     job* j = nullptr;
+    const unsigned reach = reach_.load(prim::acquire);
     for (std::size_t r = 0; r < rings_.rings(s.number); ++r) {
-      const auto ring = rings_.ring(s.number, r);
+      const auto ring = up_to(reach, rings_.ring(s.number, r));
+      if (ring.empty()) continue;
       const std::uint32_t start = s.random.below(static_cast<std::uint32_t>(ring.size()));
       for (std::size_t i = 0; i < ring.size(); ++i) {
-        slot& victim = *slots_[ring[(start + i) % ring.size()]];
+        slot& victim = *slot_table_[ring[(start + i) % ring.size()]];
         if (&victim == &s || victim.deque.size() < 2) continue;
         if (victim.lately_robbed.load(prim::relaxed)) {
           victim.lately_robbed.store(false, prim::relaxed);
@@ -494,7 +529,7 @@ job* pool_core::richest_victims_job(slot& s, bool& again) noexcept {
   for (;;) {
     slot* richest = nullptr;
     std::size_t most = 0;
-    for (const auto& each : slots_) {
+    for (const auto& each : slots_in_use()) {
       const std::size_t size = each.get() == &s ? 0 : each->deque.size();
       if (size <= most) continue;
       most = size;
@@ -706,14 +741,21 @@ bool pool_core::any_work() const noexcept {
   // in the word, by whoever submits afterwards.
   prim::fence(prim::seq_cst);
   if (!injected_.empty() || (lanes_in_use() && any_lane_filled())) return true;
-  return std::ranges::any_of(slots_, [](const auto& s) { return !s->deque.empty(); });
+  return std::ranges::any_of(slots_in_use(), [](const auto& s) { return !s->deque.empty(); });
+}
+
+std::size_t pool_core::queued_jobs() const noexcept {
+  std::size_t jobs = injected_.size();
+  for (const lane& l : lanes_) jobs += l.queue.size();
+  for (const auto& s : slots_in_use()) jobs += s->deque.size() + s->inbox.size();
+  return jobs;
 }
 
 pool_statistics pool_core::statistics() {
   pool_statistics r;
   // In this order, so that completed <= started <= submitted.
   r.completed = completed_.read();
-  for (const auto& s : slots_) r.completed += s->completed.read();
+  for (const auto& s : slots()) r.completed += s->completed.read();
   std::uint64_t of_other_levels = 0;
   for (std::size_t i = 0; i < priority_levels; ++i) {
     r.levels[i].completed = lanes_[i].completed.read();
@@ -722,7 +764,7 @@ pool_statistics pool_core::statistics() {
   level_statistics& normal = r.levels[normal_level - 1];
   normal.completed = r.completed - std::min(r.completed, of_other_levels);
   r.started = started_.read();
-  for (const auto& s : slots_) r.started += s->started.read();
+  for (const auto& s : slots()) r.started += s->started.read();
   of_other_levels = 0;
   std::uint64_t of_bulks = 0;  // which are counted with the normal ones, too
   r.submitted = injected_.pushed() + submitted_.read();
@@ -732,7 +774,7 @@ pool_statistics pool_core::statistics() {
     of_other_levels += lanes_[i].queue.pushed();
     of_bulks += lanes_[i].bulk_tasks.read();
   }
-  for (const auto& s : slots_) {
+  for (const auto& s : slots()) {
     r.robbed.push_back(s->robbed.read());
     r.submitted += s->submitted.read() + s->inbox.pushed();
     r.steal_attempts += s->steal_attempts.read();
@@ -750,8 +792,9 @@ pool_statistics pool_core::statistics() {
   r.dropped = dropped_.read();
   r.injected = injected_.size();
   r.workers = size();
-  for (unsigned i = 0; i < r.workers; ++i) {
-    r.queue_sizes.push_back(slots_[i]->deque.size() + slots_[i]->inbox.size());
+  for (const auto& s : slots()) {
+    if (s->number == r.workers) break;
+    r.queue_sizes.push_back(s->deque.size() + s->inbox.size());
   }
   normal.submitted = r.submitted - std::min(r.submitted, of_bulks);
   r.submitted += of_other_levels;
@@ -766,6 +809,7 @@ pool_statistics pool_core::statistics() {
     r.peak_threads = peak_threads_;
     r.idle = state_.sleepers() - orphan_count_;
   }
+  if (sizer_ != nullptr) sizer_->add_to(r);
   const prim::scoped_lock lock(threads_mutex_);
   r.times = times_;
   return r;

@@ -4,11 +4,11 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include <heddle/base/cache_line.hpp>
 #include <heddle/base/task_name.hpp>
-#include <heddle/exec/pool_options.hpp>
 #include <heddle/exec/pool_ref.hpp>
 #include <heddle/kernel/affinity.hpp>
 #include <heddle/lockfree/ws_deque.hpp>
@@ -26,6 +26,7 @@
 
 namespace heddle::inline HEDDLE_ABI::detail {
 
+class pool_sizer;
 class worker;
 
 // Posts to the pool_core at `self`; as part of an executor_ref it marks work that waiters may help
@@ -82,6 +83,24 @@ struct caller_frame {
   unsigned depth;
 };
 
+// The sleep mutex. In an adaptive pool it is a time sheet, too: whoever takes it first books how
+// many workers were busy since it was last held, for the numbers change only under it.
+class HEDDLE_CAPABILITY("mutex") booking_mutex {
+ public:
+  explicit booking_mutex(pool_core& core) noexcept : core_(core) {}
+
+  template <class... Where>
+  void lock(Where... where) HEDDLE_ACQUIRE() HEDDLE_NO_THREAD_SAFETY_ANALYSIS;
+  template <class... Where>
+  void unlock(Where... where) HEDDLE_RELEASE() HEDDLE_NO_THREAD_SAFETY_ANALYSIS {
+    mutex_.unlock(where...);
+  }
+
+ private:
+  pool_core& core_;
+  prim::mutex mutex_;
+};
+
 class pool_core {
  public:
   explicit pool_core(thread_pool_options&& options);
@@ -120,12 +139,18 @@ class pool_core {
   const std::string& name() const noexcept { return options_.name; }
   prim::stop_token stop_token() const noexcept { return stop_.get_token(); }
   pool_statistics statistics();
+  pool_report full_report();
+  std::vector<sizing::logged_choice> sizing_log() const;
+  void set_sizing(bool on) noexcept;
+  bool sizing_is_on() const noexcept;
 
   bool wait_idle(prim::time_point deadline);
   shutdown_report shutdown(shutdown_mode mode, prim::time_point deadline);
   void destroy() noexcept;
 
  private:
+  friend class booking_mutex;
+  friend class pool_sizer;
   friend class worker;
   struct timed_job;
 
@@ -161,6 +186,7 @@ class pool_core {
   void give_away_deque(slot& s) noexcept;
   void give_away_inbox(slot& s) noexcept;
   bool any_work() const noexcept;
+  std::size_t queued_jobs() const noexcept;
   worker* this_worker() const noexcept;
   worker* worker_among(void* const* thread_values) const noexcept;
 
@@ -196,21 +222,40 @@ class pool_core {
   bool spare_leaves(worker& w) noexcept;
   void enter_wait(worker& w);
   void leave_wait(worker& w) noexcept;
+  bool is_at_rest(bool is_quiet) noexcept HEDDLE_REQUIRES(sleep_mutex_);
+  void book_busy_time() noexcept HEDDLE_REQUIRES(sleep_mutex_);
+  unsigned active_threads() const noexcept HEDDLE_REQUIRES(sleep_mutex_);
+  unsigned unserved_slots() const noexcept HEDDLE_REQUIRES(sleep_mutex_);
+  void rouse_sizer() noexcept HEDDLE_REQUIRES(sleep_mutex_);
   void push_idle(slot& s) noexcept HEDDLE_REQUIRES(sleep_mutex_);
   void remove_idle(slot& s) noexcept HEDDLE_REQUIRES(sleep_mutex_);
+  worker* take_spare() noexcept HEDDLE_REQUIRES(sleep_mutex_);
   worker* adopter_for(slot& s) noexcept HEDDLE_REQUIRES(sleep_mutex_);
   void retire_slot(worker& w) noexcept HEDDLE_REQUIRES(sleep_mutex_);
+  void lower_reach() noexcept HEDDLE_REQUIRES(sleep_mutex_);
   bool thread_to_be_had() const noexcept HEDDLE_REQUIRES(sleep_mutex_);
   unsigned most_threads() const noexcept;
   bool spare_available() noexcept;
   void look_again() noexcept;
-  unsigned cores_now() const noexcept;
+  double cores_now() const noexcept;
+  unsigned whole_cores_now() const noexcept;
   void follow_core_count(slot& s, bool after_sleep) noexcept;
   void set_limit(unsigned limit) noexcept;
+  bool man_slots(std::size_t count) noexcept;
+
+  // Slots are made in the order of their numbers, and stay.
+  void make_slots(unsigned count);
+  std::span<const std::unique_ptr<slot>> slots() const noexcept {
+    return {slot_table_.get(), slots_made_.load(prim::acquire)};
+  }
+  // Those that may have a thread or jobs.
+  std::span<const std::unique_ptr<slot>> slots_in_use() const noexcept {
+    return {slot_table_.get(), reach_.load(prim::acquire)};
+  }
 
   // pool_threads.cpp: threads and the end
   void start_worker(slot& s, bool searching);
-  void try_start_worker(slot& s) noexcept;
+  bool try_start_worker(slot& s) noexcept;
   void left(worker& w) noexcept;
   void join_left_threads() noexcept;
   std::uint64_t in_flight() const noexcept;
@@ -231,9 +276,12 @@ class pool_core {
   const bool follows_cores_;
   const std::chrono::nanoseconds spin_;
   const bool bounded_;
-  std::vector<std::unique_ptr<slot>> slots_;
-  std::vector<int> cpus_;     // of the slots; empty when they are bound to none
-  std::vector<int> allowed_;  // to who made the pool; empty when they are bound to none
+  unsigned most_slots_ = 0;
+  std::unique_ptr<std::unique_ptr<slot>[]> slot_table_;
+  prim::atomic<unsigned> slots_made_{0};
+  prim::atomic<unsigned> reach_{0};  // slots from here on are unstarted; set under the sleep mutex
+  std::vector<int> cpus_;            // of the slots; empty when they are bound to none
+  std::vector<int> allowed_;         // to who made the pool; empty when they are bound to none
   kernel::steal_rings rings_{1};
 
   alignas(destructive_interference) sleep_state state_;
@@ -250,7 +298,7 @@ class pool_core {
 
   // Of tasks that run on a thread without a slot.
   shared_counter submitted_, started_, completed_;
-  shared_counter discarded_, helped_, blocked_, starved_, wakeups_;
+  shared_counter discarded_, helped_, blocked_, starved_, wakeups_, refused_threads_;
   prim::atomic<std::size_t> injected_tombstones_{0};  // since the last sweep
 
   prim::atomic<bool> fail_when_starved_{false};
@@ -260,7 +308,8 @@ class pool_core {
   prim::stop_source stop_;
   prim::atomic<unsigned> references_{1};  // the pool, and each thread
 
-  prim::mutex sleep_mutex_;
+  std::unique_ptr<pool_sizer> sizer_;  // of an adaptive pool
+  booking_mutex sleep_mutex_{*this};
   // Idle slots; the last one to sleep is woken first, and one with a thread before one without.
   slot* idle_ HEDDLE_GUARDED_BY(sleep_mutex_) = nullptr;
   slot* orphans_ HEDDLE_GUARDED_BY(sleep_mutex_) = nullptr;  // without a holder
@@ -269,6 +318,7 @@ class pool_core {
   unsigned spare_count_ HEDDLE_GUARDED_BY(sleep_mutex_) = 0;
   unsigned threads_ HEDDLE_GUARDED_BY(sleep_mutex_) = 0;
   unsigned leaving_ HEDDLE_GUARDED_BY(sleep_mutex_) = 0;  // spares among them on their way out
+  unsigned waiting_ HEDDLE_GUARDED_BY(sleep_mutex_) = 0;  // whose slots are given away
   unsigned peak_threads_ HEDDLE_GUARDED_BY(sleep_mutex_) = 0;
 
   prim::mutex threads_mutex_;
@@ -276,6 +326,7 @@ class pool_core {
   std::vector<bool> indexes_ HEDDLE_GUARDED_BY(threads_mutex_);
   unsigned joining_ HEDDLE_GUARDED_BY(threads_mutex_) = 0;  // joins under way
   bool no_more_threads_ HEDDLE_GUARDED_BY(threads_mutex_) = false;
+  bool inboxes_closed_ HEDDLE_GUARDED_BY(threads_mutex_) = false;
   task_times times_ HEDDLE_GUARDED_BY(threads_mutex_);
 
   // Waiting for the end of all tasks: see check_quiet.
@@ -317,9 +368,11 @@ class worker final : public blocking_delegate, public task_name_sink, public pri
   unsigned depth = 0;      // tasks on its stack
   std::uint8_t level = 0;  // of the task that runs: see job::level
   prim::parker parker;
-  worker* next_spare = nullptr;  // under the sleep mutex
-  bool parked_as_spare = false;  // under the sleep mutex
-  bool leaving = false;          // counted in leaving_; under the sleep mutex
+  worker* next_spare = nullptr;    // under the sleep mutex
+  bool parked_as_spare = false;    // under the sleep mutex
+  bool leaving = false;            // counted in leaving_; under the sleep mutex
+  bool waiting = false;            // counted in waiting_; under the sleep mutex
+  prim::atomic<int> kernel_id{0};  // for the sizer
 
   prim::mutex record_mutex;
   const wait_record* waits HEDDLE_GUARDED_BY(record_mutex) = nullptr;
@@ -330,5 +383,12 @@ class worker final : public blocking_delegate, public task_name_sink, public pri
   void uninstall() noexcept;
   void call(const hook<unsigned>& h) noexcept;
 };
+
+template <class... Where>
+void booking_mutex::lock(Where... where) {
+  mutex_.lock(where...);
+  if (core_.sizer_ != nullptr) [[unlikely]]
+    core_.book_busy_time();
+}
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

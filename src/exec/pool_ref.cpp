@@ -59,13 +59,15 @@ pool_core& pool_ref::known() const noexcept {
   return core != nullptr ? *core : *core_;
 }
 
-submission pool_ref::submit(job* first, job* last, std::size_t count) noexcept {
+submission pool_ref::submit(job* first, job* last, std::size_t count) {
+  pool_core* core = nullptr;
   try {
-    return core_->current().submit({first, last, count});
+    core = &core_->current();
   } catch (...) {
     discard_all(first);
-    return submission::closed;
+    throw;
   }
+  return core->submit({first, last, count});
 }
 
 void pool_ref::check_worker(unsigned number) const {
@@ -74,13 +76,15 @@ void pool_ref::check_worker(unsigned number) const {
                               std::to_string(size()));
 }
 
-submission pool_ref::submit_to(unsigned number, job* j) noexcept {
+submission pool_ref::submit_to(unsigned number, job* j) {
+  pool_core* core = nullptr;
   try {
-    return core_->current().submit_to(number, j);
+    core = &core_->current();
   } catch (...) {
     discard_on_trampoline(j);
-    return submission::closed;
+    throw;
   }
+  return core->submit_to(number, j);
 }
 
 // In a child that cannot start a thread: of the pool as it was, to which nothing can be submitted.
@@ -112,6 +116,22 @@ pool_statistics pool_ref::statistics() const {
   pool_core* const core = core_->current_if_made();
   return core == nullptr ? pool_statistics{} : core->statistics();
 }
+
+pool_report pool_ref::report() const {
+  pool_core* const core = core_->current_if_made();
+  if (core != nullptr) return core->full_report();
+  pool_report unused;
+  unused.name = core_->name();
+  return unused;
+}
+
+std::vector<sizing::logged_choice> pool_ref::sizing_log() const {
+  const pool_core* const core = core_->current_if_made();
+  return core == nullptr ? std::vector<sizing::logged_choice>{} : core->sizing_log();
+}
+
+void pool_ref::set_sizing(bool on) { core_->current().set_sizing(on); }
+bool pool_ref::sizing_is_on() const noexcept { return known().sizing_is_on(); }
 
 bool pool_ref::wait_idle(prim::time_point deadline) {
   pool_core* const core = core_->current_if_made();

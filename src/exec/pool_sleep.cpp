@@ -2,12 +2,14 @@
 // docs/protocols/pool_sleep.md has the states, the invariant and why no wake-up is lost.
 
 #include <algorithm>
+#include <cmath>
 #include <heddle/base/errors.hpp>
 #include <heddle/kernel/quota.hpp>
 #include <heddle/prim/cells.hpp>
 #include <utility>
 
 #include "pool_core.hpp"
+#include "pool_sizing.hpp"
 
 namespace heddle::inline HEDDLE_ABI::detail {
 
@@ -17,6 +19,7 @@ void pool_core::wake_one() noexcept {
   {
     const prim::scoped_lock lock(sleep_mutex_);
     if (!state_.needs_wake()) return;
+    rouse_sizer();
     s = idle_ != nullptr ? idle_ : orphans_;
     if (s->holder == nullptr && !thread_to_be_had()) return;  // whoever becomes free looks again
     w = adopter_for(*s);
@@ -40,6 +43,7 @@ void pool_core::wake_slot(slot& s) noexcept {
       anybodys = true;
     } else {
       if (s.where != slot::place::idle) return;
+      rouse_sizer();
       if (s.holder == nullptr && !thread_to_be_had()) return;
       w = adopter_for(s);
     }
@@ -60,7 +64,7 @@ void pool_core::wake_slot(slot& s) noexcept {
 // because no thread could be had for it.
 void pool_core::look_again() noexcept {
   if (any_work()) notify();
-  for (const auto& s : slots_) {
+  for (const auto& s : slots_in_use()) {
     if (!s->inbox.empty()) wake_slot(*s);
   }
 }
@@ -82,18 +86,23 @@ worker* pool_core::adopter_for(slot& s) noexcept {
   s.where = slot::place::held;
   worker* w = s.holder;
   if (w == nullptr) {
-    w = spares_;
-    if (w == nullptr) {
+    if (spares_ == nullptr) {
       peak_threads_ = std::max(peak_threads_, ++threads_);
       return nullptr;
     }
-    spares_ = w->next_spare;
-    --spare_count_;
-    w->parked_as_spare = false;
+    w = take_spare();
     s.holder = w;
     w->held = &s;
   }
   w->searching = true;
+  return w;
+}
+
+worker* pool_core::take_spare() noexcept {
+  worker* const w = spares_;
+  spares_ = w->next_spare;
+  --spare_count_;
+  w->parked_as_spare = false;
   return w;
 }
 
@@ -156,26 +165,38 @@ void pool_core::retire_slot(worker& w) noexcept {
   give_away_inbox(s);
   s.where = slot::place::unstarted;
   s.holder = nullptr;
+  lower_reach();
+}
+
+void pool_core::lower_reach() noexcept {
+  const unsigned limit = limit_.load(prim::relaxed);
+  const unsigned before = reach_.load(prim::relaxed);
+  unsigned reach = before;
+  while (reach > limit && slot_table_[reach - 1]->where == slot::place::unstarted) --reach;
+  if (reach != before) reach_.store(reach, prim::release);
 }
 
 // A thread without a slot, between tasks. True: it has been given one. False: it leaves.
 bool pool_core::wait_as_spare(worker& w) noexcept {
   prim::flush_cells();
-  {
-    const prim::scoped_lock lock(sleep_mutex_);
-    if (stopping_.load(prim::relaxed)) return false;
-    w.next_spare = spares_;
-    spares_ = &w;
-    ++spare_count_;
-    w.parked_as_spare = true;
+  for (;;) {
+    {
+      const prim::scoped_lock lock(sleep_mutex_);
+      if (stopping_.load(prim::relaxed)) return false;
+      w.next_spare = spares_;
+      spares_ = &w;
+      ++spare_count_;
+      w.parked_as_spare = true;
+    }
+    look_again();
+    check_quiet();
+    if (!w.parker.park_until(prim::deadline_after(options_.spare_keep_alive))) {
+      if (spare_leaves(w)) return false;
+      w.parker.park();
+    }
+    if (w.held != nullptr) return true;
+    // There are fewer workers now: what kept it may be over.
   }
-  look_again();
-  check_quiet();
-  if (!w.parker.park_until(prim::deadline_after(options_.spare_keep_alive))) {
-    if (spare_leaves(w)) return false;
-    w.parker.park();
-  }
-  return w.held != nullptr;
 }
 
 // Nobody needed the spare for a while. It stays, and sleeps on, when it has just been chosen, or
@@ -202,7 +223,13 @@ bool pool_core::spare_available() noexcept {
 // The thread is going to wait inside a task: its slot is laid down like that of a sleeping worker.
 // Whoever would wake it gives it to a spare instead.
 void pool_core::enter_wait(worker& w) {
-  if (w.held == nullptr) return;
+  if (w.held == nullptr) {
+    if (sizer_ == nullptr) return;
+    const prim::scoped_lock lock(sleep_mutex_);
+    ++waiting_;
+    w.waiting = true;
+    return;
+  }
   if (!spare_available()) {
     starved_.add();
     if (fail_when_starved_.load(prim::relaxed)) {
@@ -213,6 +240,8 @@ void pool_core::enter_wait(worker& w) {
   slot& s = *w.held;
   {
     const prim::scoped_lock lock(sleep_mutex_);
+    ++waiting_;
+    w.waiting = true;
     if (s.number >= limit_.load(prim::relaxed)) {
       retire_slot(w);
     } else {
@@ -229,9 +258,13 @@ void pool_core::enter_wait(worker& w) {
 }
 
 void pool_core::leave_wait(worker& w) noexcept {
+  if (!w.waiting) return;
+  const prim::scoped_lock lock(sleep_mutex_);
+  w.waiting = false;
+  --waiting_;
+  rouse_sizer();
   if (w.lent == nullptr) return;
   slot& s = *std::exchange(w.lent, nullptr);
-  const prim::scoped_lock lock(sleep_mutex_);
   if (s.where != slot::place::idle || s.holder != nullptr) return;  // somebody works in it
   remove_idle(s);
   state_.sleeper_leaves();
@@ -241,15 +274,19 @@ void pool_core::leave_wait(worker& w) noexcept {
 }
 
 // A worker that is bound to a CPU cannot tell from its own mask what the process may use.
-unsigned pool_core::cores_now() const noexcept {
+double pool_core::cores_now() const noexcept {
   if (options_.core_count != nullptr) return options_.core_count();
   try {
     kernel::core_budget budget = kernel::read_core_budget();
     if (!allowed_.empty()) budget.allowed = static_cast<int>(allowed_.size());
-    return static_cast<unsigned>(kernel::whole_cores(budget.usable()));
+    return budget.usable();
   } catch (...) {
     return 1;  // no memory to find out
   }
+}
+
+unsigned pool_core::whole_cores_now() const noexcept {
+  return static_cast<unsigned>(std::ceil(std::max(1.0, cores_now())));
 }
 
 // Looks at the core count again when a second has passed. The clock is asked after so many tasks
@@ -269,8 +306,7 @@ void pool_core::follow_core_count(slot& s, bool after_sleep) noexcept {
   if (now.time_since_epoch() - last < interval) return;
   if (reading_cores_.exchange(true, prim::acquire)) return;
   cores_read_at_.store(now.time_since_epoch().count(), prim::relaxed);
-  const auto most = static_cast<unsigned>(slots_.size());
-  const unsigned wanted = std::clamp(cores_now(), 1u, most);
+  const unsigned wanted = std::min(whole_cores_now(), most_slots_);
   if (wanted != limit_.load(prim::relaxed)) set_limit(wanted);
   reading_cores_.store(false, prim::release);
 }
@@ -280,8 +316,11 @@ void pool_core::follow_core_count(slot& s, bool after_sleep) noexcept {
 void pool_core::set_limit(unsigned limit) noexcept {
   {
     const prim::scoped_lock lock(sleep_mutex_);
+    if (stopping_.load(prim::relaxed)) return;
+    const unsigned before = limit_.load(prim::relaxed);
+    if (limit > reach_.load(prim::relaxed)) reach_.store(limit, prim::release);
     limit_.store(limit, prim::relaxed);
-    for (const auto& each : slots_) {
+    for (const auto& each : slots_in_use().subspan(std::min(before, limit))) {
       slot& s = *each;
       if (s.number < limit) {
         if (s.where != slot::place::unstarted) continue;
@@ -298,8 +337,61 @@ void pool_core::set_limit(unsigned limit) noexcept {
       }
       if (s.number >= limit) give_away_inbox(s);
     }
+    lower_reach();
+    if (limit < before) {
+      while (spares_ != nullptr) take_spare()->parker.unpark();
+    }
   }
   look_again();
+}
+
+// Puts threads, one after the other, into as many slots that have none as there is work for. A
+// chain of wake-ups would do it as well, but one thread start after the other. False: the system
+// refused a thread.
+bool pool_core::man_slots(std::size_t count) noexcept {
+  for (; count != 0; --count) {
+    slot* s = nullptr;
+    worker* w = nullptr;
+    {
+      const prim::scoped_lock lock(sleep_mutex_);
+      s = orphans_;
+      if (s == nullptr || !thread_to_be_had()) return true;
+      w = adopter_for(*s);
+    }
+    wakeups_.add();
+    if (w != nullptr) {
+      w->parker.unpark();
+    } else if (!try_start_worker(*s)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Threads that are neither asleep nor about to leave.
+unsigned pool_core::active_threads() const noexcept {
+  const unsigned parked = state_.sleepers() - orphan_count_ + spare_count_ + waiting_ + leaving_;
+  return threads_ - std::min(threads_, parked);
+}
+
+// Slots laid down by threads that wait, for which no other thread can be had: they might as well
+// wait in them.
+unsigned pool_core::unserved_slots() const noexcept {
+  const unsigned most = most_threads();
+  const unsigned to_be_had = spare_count_ + (most - std::min(most, threads_));
+  return orphan_count_ - std::min(orphan_count_, to_be_had);
+}
+
+// Nobody works, and nothing waits; or, after a quiet while, a worker is free for whatever comes.
+bool pool_core::is_at_rest(bool is_quiet) noexcept {
+  const unsigned asleep = state_.sleepers() - orphan_count_;
+  return (active_threads() == 0 || (is_quiet && asleep != 0)) && !any_work();
+}
+
+void pool_core::book_busy_time() noexcept { sizer_->book(active_threads() + unserved_slots()); }
+
+void pool_core::rouse_sizer() noexcept {
+  if (sizer_ != nullptr) sizer_->rouse();
 }
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

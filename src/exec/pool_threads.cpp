@@ -10,6 +10,7 @@
 #include <heddle/prim/thread_local.hpp>
 
 #include "pool_core.hpp"
+#include "pool_sizing.hpp"
 
 namespace heddle::inline HEDDLE_ABI::detail {
 
@@ -40,6 +41,7 @@ void worker::install() noexcept {
   const std::size_t length = std::min(core.options_.name.size(), sizeof text - 1 - digits);
   std::copy_n(number, digits, std::copy_n(core.options_.name.data(), length, text));
   prim::set_thread_name(text);
+  if (core.sizer_ != nullptr) kernel_id.store(prim::kernel_thread_id(), prim::relaxed);
   prim::thread_value(prim::thread_slot::worker) = this;
   prim::thread_value(prim::thread_slot::task_name) = static_cast<task_name_sink*>(this);
   prim::thread_value(prim::thread_slot::fork_hook) = static_cast<prim::fork_hook*>(this);
@@ -172,12 +174,13 @@ void pool_core::start_worker(slot& s, bool searching) {
 }
 
 // For a slot that adopter_for() handed out. Without a thread it is an orphan again.
-void pool_core::try_start_worker(slot& s) noexcept {
+bool pool_core::try_start_worker(slot& s) noexcept {
   try {
     start_worker(s, true);
-    return;
+    return true;
   } catch (...) {
     starved_.add();
+    refused_threads_.add();
   }
   bool another = false;
   {
@@ -189,6 +192,7 @@ void pool_core::try_start_worker(slot& s) noexcept {
   }
   // Who submitted meanwhile relied on this searcher. Only a thread that exists can help.
   if (another && any_work()) notify();
+  return false;
 }
 
 // The last that a thread does with the pool but for giving up its reference. It joins those that
@@ -213,6 +217,7 @@ void pool_core::left(worker& w) noexcept {
 }
 
 void pool_core::join_left_threads() noexcept {
+  if (sizer_ != nullptr) sizer_->join_if_left();
   for (;;) {
     std::unique_ptr<worker> gone;
     {
@@ -236,10 +241,10 @@ void pool_core::join_left_threads() noexcept {
 // Jobs accepted and not finished. Zero means: at the moment between the two sums there were none.
 std::uint64_t pool_core::in_flight() const noexcept {
   std::uint64_t finished = completed_.read();
-  for (const auto& s : slots_) finished += s->completed.read();
+  for (const auto& s : slots()) finished += s->completed.read();
   std::uint64_t accepted = injected_.pushed() + submitted_.read();
   for (const lane& l : lanes_) accepted += l.queue.pushed();
-  for (const auto& s : slots_) accepted += s->submitted.read() + s->inbox.pushed();
+  for (const auto& s : slots()) accepted += s->submitted.read() + s->inbox.pushed();
   return accepted - finished;
 }
 
@@ -285,7 +290,11 @@ bool pool_core::wait_idle(prim::time_point deadline) {
 shutdown_report pool_core::shutdown(shutdown_mode mode, prim::time_point deadline) {
   injected_.close();
   for (lane& l : lanes_) l.queue.close();
-  for (const auto& s : slots_) s->inbox.close();
+  {
+    const prim::scoped_lock lock(threads_mutex_);
+    inboxes_closed_ = true;
+    for (const auto& s : slots()) s->inbox.close();
+  }
   closing_.store(true, prim::seq_cst);
   room_.notify_all();
   if (mode == shutdown_mode::cancel) {
@@ -308,7 +317,7 @@ void pool_core::discard_queued() noexcept {
   for (std::size_t n = lane_jobs_.load(prim::acquire); n != 0; --n) {
     if (job* const j = any_lane_job()) discard(j);
   }
-  for (const auto& s : slots_) {
+  for (const auto& s : slots()) {
     for (std::size_t n = s->inbox.size(); n != 0; --n) {
       if (job* const j = s->inbox.pop()) discard(j);
     }
@@ -339,25 +348,22 @@ void pool_core::stop_workers() noexcept {
   }
   const prim::scoped_lock lock(sleep_mutex_);
   stopping_.store(true, prim::release);
-  for (const auto& s : slots_) {
+  for (const auto& s : slots_in_use()) {
     if (s->where != slot::place::idle) continue;
     remove_idle(*s);
     state_.sleeper_leaves();
     s->where = slot::place::held;
     if (s->holder != nullptr) s->holder->parker.unpark();
   }
-  for (; spares_ != nullptr; spares_ = spares_->next_spare) {
-    --spare_count_;
-    spares_->parked_as_spare = false;
-    spares_->parker.unpark();
-  }
+  while (spares_ != nullptr) take_spare()->parker.unpark();
+  if (sizer_ != nullptr) sizer_->wake();
 }
 
 // True when every thread has left and been joined.
 bool pool_core::wait_until_stopped(prim::time_point deadline) {
   const auto all_left = [this] {
     const prim::scoped_lock lock(threads_mutex_);
-    return joining_ == 0 &&
+    return joining_ == 0 && (sizer_ == nullptr || sizer_->has_left()) &&
            std::ranges::all_of(workers_, [](const auto& w) { return w->has_left; });
   };
   if (!stopped_event_.await_until(deadline, all_left)) return false;
@@ -372,7 +378,7 @@ shutdown_report pool_core::report(bool completed) noexcept {
   try {
     r.queued = injected_.size();
     for (const lane& l : lanes_) r.queued += l.queue.size();
-    for (const auto& s : slots_) r.queued += s->deque.size() + s->inbox.size();
+    for (const auto& s : slots()) r.queued += s->deque.size() + s->inbox.size();
     const worker* const self = this_worker();
     const prim::scoped_lock lock(threads_mutex_);
     for (const auto& w : workers_) {
@@ -436,6 +442,7 @@ void pool_core::destroy() noexcept {
     for (const auto& w : workers_) {
       if (w->thread.joinable()) w->thread.detach();
     }
+    if (sizer_ != nullptr) sizer_->let_go();
   }
   release();
 }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include <heddle/prim/config.hpp>
 #include <heddle/prim/limits.hpp>
 #include <heddle/prim/scheduling.hpp>
+#include <heddle/sizing/law.hpp>
 
 namespace heddle::inline HEDDLE_ABI {
 
@@ -62,6 +64,15 @@ struct thread_pool_options {
   // Workers; 0 = as many as the cores that affinity and CPU quota leave, rounded up, and that
   // number is followed when it changes.
   unsigned workers = 0;
+
+  // Lets the pool find its own size, between bounds: it watches what its tasks do with the cores,
+  // and has more workers while work waits and cores lie idle, fewer while workers wait for cores.
+  // Goes with workers = 0 only. A thread called name/sizer does it, which sleeps while the pool
+  // has nothing to do. See docs/guide/how-the-pool-decides.md.
+  std::optional<heddle::sizing::adaptive> sizing{};
+  // Called on that thread after each decision. It must neither shut the pool down nor destroy it.
+  // Its exceptions go to the unhandled handler.
+  hook<const heddle::sizing::logged_choice&> on_resize{};
 
   scheduling schedule = scheduling::work_stealing;
 
@@ -159,6 +170,11 @@ struct pool_statistics {
   std::size_t max_queue = 0;
   double load_balance = 1;  // min_queue / max_queue; 1 when all are empty
   task_times times;         // zero unless measure_times
+
+  // Of adaptive pools.
+  std::uint64_t size_changes = 0;
+  std::uint64_t sizing_windows = 0;       // that were looked at
+  std::chrono::nanoseconds sizing_cpu{};  // what that cost
 };
 
 }  // namespace heddle::inline HEDDLE_ABI

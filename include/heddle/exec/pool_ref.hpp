@@ -8,7 +8,7 @@
 
 #include <heddle/base/executor_ref.hpp>
 #include <heddle/base/job.hpp>
-#include <heddle/exec/pool_options.hpp>
+#include <heddle/exec/pool_report.hpp>
 #include <heddle/prim/clock.hpp>
 #include <heddle/prim/config.hpp>
 #include <heddle/prim/stop_token.hpp>
@@ -52,11 +52,11 @@ class HEDDLE_API pool_ref {
   pool_ref& operator=(const pool_ref&) = delete;
 
   // Accepts the jobs from `first` to `last`, linked through next, in that order and in one step, or
-  // none of them.
-  submission submit(job* first, job* last, std::size_t count) noexcept;
+  // none of them. Throws, in a child's first use, as the constructor; then they are discarded.
+  submission submit(job* first, job* last, std::size_t count);
   // To one worker, who alone may run it. Throws std::invalid_argument before anything else.
   void check_worker(unsigned number) const;
-  submission submit_to(unsigned number, job* j) noexcept;
+  submission submit_to(unsigned number, job* j);
 
   executor_ref executor() const noexcept;
   // The same pool, as the home of work that waiters may not help with.
@@ -70,6 +70,10 @@ class HEDDLE_API pool_ref {
   bool in_order() const noexcept;  // scheduling::fifo
   bool unused_after_fork() const noexcept;
   pool_statistics statistics() const;
+  pool_report report() const;
+  std::vector<sizing::logged_choice> sizing_log() const;
+  void set_sizing(bool on);
+  bool sizing_is_on() const noexcept;
   bool wait_idle(prim::time_point deadline);
   shutdown_report shutdown(shutdown_mode mode, prim::time_point deadline);
 

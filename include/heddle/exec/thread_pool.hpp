@@ -101,11 +101,13 @@ void end_of_process(thread_pool& pool);
 // exit or _exit: one that returns there ends it with a message.
 class thread_pool {
  public:
-  // As many workers as there are cores for this process, or as told; 0 means the former.
+  // As many workers as there are cores for this process, or as told (0 means the former), or as
+  // the pool itself finds right: thread_pool pool(sizing::adaptive{.min = 1, .max = 64}).
   // Throws std::invalid_argument for absurd options, std::system_error when a thread cannot be
   // started (those that were are stopped).
   thread_pool() : thread_pool(0U) {}
   explicit thread_pool(unsigned workers) : thread_pool(with_workers(workers)) {}
+  explicit thread_pool(const sizing::adaptive& size) : thread_pool(with_sizing(size)) {}
   explicit thread_pool(thread_pool_options options) : pool_(std::move(options)) {}
 
   // Finishes everything that was accepted, tasks that these tasks submit included, and joins the
@@ -371,6 +373,18 @@ class thread_pool {
   // Complexity: linear in the workers. Throws std::bad_alloc.
   pool_statistics statistics() const { return pool_.statistics(); }
 
+  // The same and more, as a page to read or as JSON. Throws std::bad_alloc.
+  pool_report report() const { return pool_.report(); }
+
+  // Of an adaptive pool: its last 256 decisions, oldest first, the first size included. Empty else.
+  // Throws std::bad_alloc.
+  std::vector<sizing::logged_choice> sizing_log() const { return pool_.sizing_log(); }
+
+  // Off: an adaptive pool keeps the size that it has; on: it goes on from there. Nothing happens to
+  // one of fixed size. Throws as the constructor, in a child's first use.
+  void set_sizing(bool on) { pool_.set_sizing(on); }
+  bool sizing_is_on() const noexcept { return pool_.sizing_is_on(); }
+
  private:
   friend void detail::end_of_process(thread_pool& pool);
 
@@ -437,6 +451,12 @@ class thread_pool {
   static thread_pool_options with_workers(unsigned workers) {
     thread_pool_options options;
     options.workers = workers;
+    return options;
+  }
+
+  static thread_pool_options with_sizing(const sizing::adaptive& size) {
+    thread_pool_options options;
+    options.sizing = size;
     return options;
   }
 

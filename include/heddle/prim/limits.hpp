@@ -16,6 +16,9 @@ inline constexpr int pool_spin_ns = 0;
 inline constexpr std::size_t pool_batch = 2;
 inline constexpr std::size_t pool_raid = 1;
 inline constexpr std::size_t pool_shards = 2;
+inline constexpr int pool_sizes = 4;
+inline constexpr bool pool_reads_kernel =
+    false;  // whose answers are not the same in each execution
 inline constexpr unsigned strand_turn = 2;
 inline constexpr std::size_t timer_batch = 2;
 #else
@@ -26,6 +29,8 @@ inline constexpr int pool_spin_ns = 20'000;
 inline constexpr std::size_t pool_batch = 16;
 inline constexpr std::size_t pool_raid = 15;
 inline constexpr std::size_t pool_shards = 8;
+inline constexpr int pool_sizes = 1024;  // of adaptive pools
+inline constexpr bool pool_reads_kernel = true;
 inline constexpr unsigned strand_turn = 32;
 inline constexpr std::size_t timer_batch = 64;
 #endif

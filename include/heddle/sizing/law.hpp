@@ -33,11 +33,12 @@ struct window {
 
   std::uint64_t voluntary_switches = 0;  // times that workers went to sleep inside tasks
 
-  double foreign = 0;    // cores that other processes used; 0 when unknown
+  double foreign = 0;  // cores that other processes used; read in steps of 10 ms, so a rough figure
   double throttled = 0;  // share of the window in which the CPU quota held the group back
 
   bool knows_runnable = true;   // else the kernel does not tell
   bool knows_switches = false;  // likewise
+  bool knows_foreign = false;
 };
 
 // Why a size is what it is.

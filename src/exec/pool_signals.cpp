@@ -1,0 +1,98 @@
+#include "pool_signals.hpp"
+
+#include <time.h>
+
+#include <algorithm>
+#include <utility>
+
+#include <heddle/kernel/descriptor_count.hpp>
+#include <heddle/kernel/limits.hpp>
+#include <heddle/kernel/memory.hpp>
+#include <heddle/kernel/quota.hpp>
+#include <heddle/kernel/usage.hpp>
+#include <heddle/prim/limits.hpp>
+
+namespace heddle::inline HEDDLE_ABI::detail {
+
+namespace {
+
+using std::chrono::nanoseconds;
+
+constexpr auto between_looks = std::chrono::milliseconds(100);
+
+nanoseconds cpu_time_of(clockid_t whom) noexcept {
+  timespec time{};
+  if (::clock_gettime(whom, &time) != 0) return {};
+  return std::chrono::seconds(time.tv_sec) + nanoseconds(time.tv_nsec);
+}
+
+}  // namespace
+
+nanoseconds pool_signals::own_cpu_time() noexcept {
+  return prim::limits::pool_reads_kernel ? cpu_time_of(CLOCK_THREAD_CPUTIME_ID) : nanoseconds{};
+}
+
+const pool_signals::thread_times& pool_signals::look_at_threads(std::span<const thread> threads) {
+  if (!prim::limits::pool_reads_kernel) return times_;
+  times_.knows_runnable = true;
+  for (const thread& t : threads) {
+    if (watched_.size() <= t.index) watched_.resize(t.index + 1);
+    watched& w = watched_[t.index];
+    if (w.kernel_id != t.kernel_id) w = {t.kernel_id, kernel::thread_sampler(t.kernel_id), {}};
+    if (!w.sampler.knows_waiting()) times_.knows_runnable = false;
+    const auto now = w.sampler.sample();
+    if (!now) continue;  // it is just leaving
+    times_.computing += std::max(nanoseconds{}, now->running - w.last.running);
+    times_.runnable += std::max(nanoseconds{}, now->waiting - w.last.waiting);
+    w.last = *now;
+  }
+  return times_;
+}
+
+const pool_signals::surroundings& pool_signals::look_around(prim::time_point now) {
+  if (!prim::limits::pool_reads_kernel || now - last_.at < between_looks) return around_;
+  if (groups_.empty()) groups_ = kernel::find_cgroups({}, "cpu");
+  if (cpus_.empty()) cpus_ = kernel::read_affinity();
+  look next{now, kernel::read_machine_load(cpus_), cpu_time_of(CLOCK_PROCESS_CPUTIME_ID),
+            kernel::read_throttling({}, groups_)};
+  const bool is_first = last_.at == prim::time_point{};
+  const look before = std::exchange(last_, std::move(next));
+  if (is_first) return around_;
+  const double apart = std::chrono::duration<double>(now - before.at).count();
+  around_.knows_foreign = false;
+  if (before.machine && last_.machine) {
+    if (const auto use = kernel::use_between(*before.machine, *last_.machine)) {
+      const double own = std::chrono::duration<double>(last_.own - before.own).count() / apart;
+      around_.foreign = std::max(0.0, use->busy + use->stolen - own);
+      around_.knows_foreign = true;
+    }
+  }
+  around_.throttled = kernel::throttled_share(before.throttling, last_.throttling, now - before.at);
+  if (around_.throttled > 0) throttled_more_ = true;
+  return around_;
+}
+
+sizing::headroom pool_signals::headroom(int workers, int cap, prim::time_point now) {
+  if (!prim::limits::pool_reads_kernel) return {cap, {}};
+  sizing::resources known;
+  known.workers = workers;
+  known.now = now.time_since_epoch();
+  known.limits = kernel::read_process_limits();
+  known.open_descriptors = kernel::count_descriptors();
+  if (known.limits.tasks) known.group_tasks = kernel::read_tasks_in_use(*known.limits.tasks);
+  known.memory = kernel::read_memory();
+  if (known.memory.limit) known.group_memory = kernel::read_memory_in_use(*known.memory.limit);
+  if (const auto pressure = kernel::read_pressure(kernel::resource::memory);
+      pressure && pressure->full) {
+    if (memory_stall_) {
+      known.memory_stall =
+          kernel::stalled_share(*memory_stall_, *pressure->full, now - memory_stall_at_);
+    }
+    memory_stall_ = *pressure->full;
+    memory_stall_at_ = now;
+  }
+  // One for what its tasks open, one for its schedstat file.
+  return sizing::find_headroom(known, {.descriptors = 2}, cap, brake_);
+}
+
+}  // namespace heddle::inline HEDDLE_ABI::detail

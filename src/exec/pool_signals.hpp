@@ -1,0 +1,84 @@
+// What the kernel tells about the threads of an adaptive pool, its cores and what is left to grow
+// into.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <heddle/kernel/cgroup.hpp>
+#include <heddle/kernel/machine_load.hpp>
+#include <heddle/kernel/pressure.hpp>
+#include <heddle/kernel/thread_sampler.hpp>
+#include <heddle/kernel/throttling.hpp>
+#include <heddle/prim/clock.hpp>
+#include <heddle/prim/config.hpp>
+#include <heddle/sizing/headroom.hpp>
+
+namespace heddle::inline HEDDLE_ABI::detail {
+
+// Used by one thread. In a model, where the kernel's answers would differ from one execution to the
+// next, everything is zero and the core count is what the pool's option says.
+class pool_signals {
+ public:
+  struct thread {
+    unsigned index;  // in the pool
+    int kernel_id;
+  };
+  // Of all threads together, those that have left included; they only grow.
+  struct thread_times {
+    std::chrono::nanoseconds computing{};
+    std::chrono::nanoseconds runnable{};
+    bool knows_runnable = true;
+  };
+  // Of the last tenth of a second or so.
+  struct surroundings {
+    double foreign = 0;
+    bool knows_foreign = false;
+    double throttled = 0;
+  };
+
+  // Some 1 µs a thread, some 5 more when it is new.
+  const thread_times& look_at_threads(std::span<const thread> threads);
+
+  // Reads what has become old: at most ten times a second.
+  const surroundings& look_around(prim::time_point now);
+  // Whether the quota was at work since the last call.
+  bool throttled_since() noexcept { return std::exchange(throttled_more_, false); }
+
+  // Workers that there may be, of `cap` at most, and why no more. Some 0.3 ms.
+  sizing::headroom headroom(int workers, int cap, prim::time_point now);
+
+  // CPU time of the calling thread.
+  static std::chrono::nanoseconds own_cpu_time() noexcept;
+
+ private:
+  struct watched {
+    int kernel_id = 0;
+    kernel::thread_sampler sampler{};
+    kernel::schedstat last{};
+  };
+  struct look {
+    prim::time_point at{};
+    std::optional<kernel::machine_load> machine{};
+    std::chrono::nanoseconds own{};
+    std::vector<kernel::throttling> throttling{};
+  };
+
+  std::vector<watched> watched_;  // by index
+  thread_times times_;
+
+  std::vector<kernel::cgroup_chain> groups_;
+  kernel::cpu_set cpus_;
+  look last_;
+  surroundings around_;
+  bool throttled_more_ = false;
+
+  sizing::memory_brake brake_;
+  std::optional<kernel::stall> memory_stall_;
+  prim::time_point memory_stall_at_{};
+};
+
+}  // namespace heddle::inline HEDDLE_ABI::detail
