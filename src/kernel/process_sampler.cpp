@@ -24,11 +24,12 @@ using std::chrono::nanoseconds;
 // A file that is read again and again, by an open descriptor where there is one to spare.
 class proc_file {
  public:
-  proc_file(const tree& files, std::string path) : path_(std::move(path)), held_(files, path_) {}
+  explicit proc_file(std::string path) : path_(std::move(path)) {}
 
   // Into `buffer`, which grows as need be.
-  std::optional<std::string_view> read(const tree& files, std::string& buffer) const {
+  std::optional<std::string_view> read(const tree& files, std::string& buffer) {
     constexpr std::size_t smallest = 4096;
+    if (!std::exchange(is_in_use_, true)) held_ = held_file(files, path_);
     if (!held_.is_open()) {
       auto text = files.read(path_);
       if (!text) return std::nullopt;
@@ -45,14 +46,15 @@ class proc_file {
 
  private:
   std::string path_;
-  held_file held_;
+  bool is_in_use_ = false;
+  held_file held_{};
 };
 
 struct thread_entry {
-  thread_entry(const tree& files, const std::string& directory)
-      : stat(files, directory + "/stat"),
-        books(files, directory + "/schedstat"),
-        children(files, directory + "/children") {}
+  explicit thread_entry(const std::string& directory)
+      : stat(directory + "/stat"),
+        books(directory + "/schedstat"),
+        children(directory + "/children") {}
 
   proc_file stat;
   proc_file books;
@@ -61,8 +63,7 @@ struct thread_entry {
 };
 
 struct process_entry {
-  process_entry(const tree& files, const std::string& directory)
-      : stat(files, directory + "/stat") {}
+  explicit process_entry(const std::string& directory) : stat(directory + "/stat") {}
 
   proc_file stat;
   std::uint64_t started = 0;  // 0 before it has been read
@@ -100,7 +101,7 @@ struct process_sampler::state {
   void find_threads(pid_t id, process_entry& process, int expected);
   nanoseconds read_books(process_entry& process);
   void count_states(pid_t leader, char state_of_leader, process_entry& process, process_times& now);
-  void find_children(pid_t id, const process_entry& process, std::vector<pid_t>& found);
+  void find_children(pid_t id, process_entry& process, std::vector<pid_t>& found);
 };
 
 // Where the kernel lists nobody's children, everybody is asked for the parent.
@@ -124,7 +125,7 @@ void process_sampler::state::sample_family(pid_t child, family& f, process_times
   int living = 0;
   for (std::size_t i = 0; i < to_visit.size(); ++i) {
     const pid_t id = to_visit[i];
-    const auto known = f.members.try_emplace(id, files, directory_of(id)).first;
+    const auto known = f.members.try_emplace(id, directory_of(id)).first;
     const auto used_by_member = sample_member(id, known->second, now);
     if (!used_by_member) {
       if (id != child) f.members.erase(known);
@@ -180,7 +181,7 @@ void process_sampler::state::find_threads(pid_t id, process_entry& process, int 
   auto& threads = process.threads;
   const std::string directory = directory_of(id) + "/task";
   const auto add = [&](pid_t thread) {
-    threads.try_emplace(thread, files, directory + '/' + std::to_string(thread));
+    threads.try_emplace(thread, directory + '/' + std::to_string(thread));
   };
   if (expected <= 1 && threads.size() <= 1) {
     add(id);
@@ -226,14 +227,14 @@ void process_sampler::state::count_states(pid_t leader, char state_of_leader,
   }
 }
 
-void process_sampler::state::find_children(pid_t id, const process_entry& process,
+void process_sampler::state::find_children(pid_t id, process_entry& process,
                                            std::vector<pid_t>& found) {
   if (!lists_children) {
     const auto [begin, end] = children_by_scan.equal_range(id);
     for (auto child = begin; child != end; ++child) found.push_back(child->second);
     return;
   }
-  for (const auto& [thread_id, thread] : process.threads) {
+  for (auto& [thread_id, thread] : process.threads) {
     const auto text = thread.children.read(files, buffer);
     if (!text) continue;
     for (std::string_view rest = *text; !trim(rest).empty();)
@@ -255,7 +256,7 @@ process_sampler::~process_sampler() = default;
 
 void process_sampler::add(pid_t child) {
   const auto [known, is_new] = state_->families.try_emplace(child);
-  if (is_new) known->second.members.try_emplace(child, state_->files, directory_of(child));
+  if (is_new) known->second.members.try_emplace(child, directory_of(child));
 }
 
 void process_sampler::retire(pid_t child, std::optional<nanoseconds> total) {

@@ -11,8 +11,8 @@
 
 namespace heddle::inline HEDDLE_ABI::kernel {
 
-// Reading again costs one system call, some 0.5 to 1 µs for a short file, where tree::read() costs
-// four and an allocation. A file of a process or thread stays that process's: when it has ended,
+// Reading again costs one system call, some 0.5 to 3 µs, where tree::read() costs four and an
+// allocation. A file of a process or thread stays that process's: when it has ended,
 // reading gives nothing, even if its number is in use again.
 class HEDDLE_API held_file {
  public:

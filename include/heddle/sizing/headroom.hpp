@@ -65,7 +65,7 @@ struct headroom {
 //   bound stays as it is.
 //
 // The whole is the machine's memory or, where that leaves less, the group's limit.
-// A pure function of its arguments, but for `brake`, which it brings up to date. Some 1 µs.
+// A pure function of its arguments, but for `brake`, which it brings up to date. Below 1 µs.
 // Throws std::invalid_argument unless cap and needs.threads are at least 1.
 HEDDLE_API headroom find_headroom(const resources& known, const worker_needs& needs, int cap,
                                   memory_brake& brake);

@@ -377,7 +377,7 @@ TEST(process_sampler, of_a_grandchild_that_computes) {
   const process_times seen = sample_until(
       sampler, [](const process_times& now) { return now.running > milliseconds(30); });
   EXPECT_EQ(seen.processes, 2);
-  EXPECT_EQ(seen.threads, 2);
+  EXPECT_GE(seen.threads, 2);
 }
 
 TEST(process_sampler, of_a_child_without_descriptors_to_spare) {
