@@ -16,21 +16,21 @@ namespace {
 // Noise must not lead the refinement astray for ever.
 constexpr std::size_t most_sizes = 32;
 
-[[noreturn]] void refuse(const char* what, double value, const std::string& demand) {
+[[noreturn]] void reject(const char* what, double value, const std::string& demand) {
   throw std::invalid_argument(std::string("size_search: ") + what + " is " + detail::number(value) +
                               ", must be " + demand);
 }
 
 void check(const search_options& o) {
   for (const int size : o.sizes)
-    if (size < 1) refuse("a size", size, "at least 1");
-  if (o.least < 1) refuse("least", o.least, "at least 1");
-  if (o.most < o.least) refuse("most", o.most, "at least " + std::to_string(o.least));
-  if (!(o.precision > 0 && o.precision < 1)) refuse("precision", o.precision, "between 0 and 1");
-  if (!(o.tolerance > 0 && o.tolerance < 1)) refuse("tolerance", o.tolerance, "between 0 and 1");
-  if (o.min_repetitions < 1) refuse("min_repetitions", o.min_repetitions, "at least 1");
+    if (size < 1) reject("a size", size, "at least 1");
+  if (o.least < 1) reject("least", o.least, "at least 1");
+  if (o.most < o.least) reject("most", o.most, "at least " + std::to_string(o.least));
+  if (!(o.precision > 0 && o.precision < 1)) reject("precision", o.precision, "between 0 and 1");
+  if (!(o.tolerance > 0 && o.tolerance < 1)) reject("tolerance", o.tolerance, "between 0 and 1");
+  if (o.min_repetitions < 1) reject("min_repetitions", o.min_repetitions, "at least 1");
   if (o.max_repetitions < o.min_repetitions)
-    refuse("max_repetitions", o.max_repetitions, "at least " + std::to_string(o.min_repetitions));
+    reject("max_repetitions", o.max_repetitions, "at least " + std::to_string(o.min_repetitions));
 }
 
 int repetitions(const running_mean& m) { return static_cast<int>(m.count()); }
@@ -44,6 +44,7 @@ size_search::size_search(search_options options) : options_(std::move(options)) 
   sizes.erase(std::unique(sizes.begin(), sizes.end()), sizes.end());
   seen_.reserve(std::max(most_sizes, sizes.size()));
   for (const int size : sizes) seen_.push_back({size});
+  if (!sizes.empty()) options_.most = sizes.back();
 }
 
 std::optional<int> size_search::next() const {
@@ -64,6 +65,16 @@ void size_search::add(const measurement& m) {
                                 [](const seen& s, int size) { return s.size < size; });
   if (place == seen_.end() || place->size != m.size) place = seen_.insert(place, seen{m.size});
   place->throughput.add(m.throughput());
+}
+
+// Whatever lies between what was measured and what was refused may be had or not, so the search
+// goes on half way.
+void size_search::refuse(int size) {
+  std::erase_if(seen_, [&](const seen& s) { return s.size >= size && s.throughput.count() == 0; });
+  int had = 0;
+  for (const seen& s : seen_)
+    if (s.throughput.count() > 0 && s.size < size) had = s.size;
+  options_.most = std::min(options_.most, had + (size - had) / 2);
 }
 
 size_search::progress size_search::how_far() const noexcept {
@@ -107,6 +118,7 @@ bool size_search::is_certain(const seen& s) const {
 // As the scatter so far lets one expect.
 int size_search::repetitions_left(const seen& s) const {
   const int done = repetitions(s.throughput);
+  if (s.size > options_.most) return 0;
   if (done < options_.min_repetitions) return options_.min_repetitions - done;
   if (done >= options_.max_repetitions || is_certain(s)) return 0;
   const double deviation = std::sqrt(s.throughput.variance()) / s.throughput.mean();
@@ -117,6 +129,7 @@ int size_search::repetitions_left(const seen& s) const {
 
 // The sizes least, 2 least, 4 least, ..., most, as far as they bring something.
 std::optional<int> size_search::scout() const {
+  if (options_.least > options_.most) return std::nullopt;
   double highest = 0;
   int in_vain = 0;
   for (int size = options_.least;;) {
@@ -127,7 +140,7 @@ std::optional<int> size_search::scout() const {
     in_vain = mean > (1 + options_.tolerance) * highest ? 0 : in_vain + 1;
     highest = std::max(highest, mean);
     constexpr int enough = 2;
-    if (in_vain >= enough || size == options_.most) return std::nullopt;
+    if (in_vain >= enough || size >= options_.most) return std::nullopt;
     size = size > options_.most / 2 ? options_.most : 2 * size;
   }
 }
@@ -137,6 +150,7 @@ std::optional<int> size_search::scout() const {
 std::optional<int> size_search::least_measured(bool until_certain) const {
   const seen* chosen = nullptr;
   for (const seen& s : seen_) {
+    if (s.size > options_.most) break;
     const int done = repetitions(s.throughput);
     const bool wanted = done < options_.min_repetitions ||
                         (until_certain && done < options_.max_repetitions && !is_certain(s));
@@ -152,7 +166,7 @@ std::optional<int> size_search::least_measured(bool until_certain) const {
 // Where the throughput has become as good as the best, and, when it falls on a side of the best,
 // there.
 std::optional<int> size_search::refine() const {
-  if (seen_.size() >= most_sizes) return std::nullopt;
+  if (seen_.empty() || seen_.size() >= most_sizes) return std::nullopt;
   const auto top = static_cast<std::size_t>(best() - seen_.data());
   const estimate highest = seen_[top].throughput.interval();
   const auto good = [&](std::size_t i) {
@@ -175,9 +189,10 @@ std::optional<int> size_search::refine() const {
 std::optional<int> size_search::between(int low, int high) const {
   constexpr int finest_share = 8;
   if (high - low <= std::max(1, high / finest_share)) return std::nullopt;
-  const auto middle = static_cast<int>(
+  const auto geometric = static_cast<int>(
       std::lround(std::sqrt(static_cast<double>(low) * static_cast<double>(high))));
-  return std::clamp(middle, low + 1, high - 1);
+  const int middle = std::clamp(geometric, low + 1, high - 1);
+  return middle <= options_.most ? std::optional(middle) : std::nullopt;
 }
 
 }  // namespace heddle::inline HEDDLE_ABI::sizing

@@ -51,6 +51,9 @@ class HEDDLE_API size_search {
   // What was measured, at whatever size. Throws as summarize().
   void add(const measurement& m);
 
+  // The size cannot be had: it and larger ones are not asked for again.
+  void refuse(int size);
+
   std::span<const measurement> measurements() const noexcept { return measurements_; }
 
   // Sizes measured so far, how many measurements the sizes known now need at most, and how many of
