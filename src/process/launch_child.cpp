@@ -53,6 +53,19 @@ HEDDLE_BARE void place_standard_descriptors(launch_plan& plan) noexcept {
   }
 }
 
+HEDDLE_BARE bool is_kept(const launch_plan& plan, int descriptor) noexcept {
+  for (std::size_t i = 0; i < plan.kept_count; ++i) {
+    if (plan.kept[i] == descriptor) return true;
+  }
+  return false;
+}
+
+HEDDLE_BARE void keep_descriptors(launch_plan& plan) noexcept {
+  for (std::size_t i = 0; i < plan.kept_count; ++i) {
+    if (::syscall(SYS_fcntl, plan.kept[i], F_SETFD, 0) < 0) fail(plan, launch_step::descriptors);
+  }
+}
+
 // For kernels before 5.9, and sandboxes that forbid close_range. Reading the directory while
 // closing skips entries, so it is read again until nothing is left to close.
 HEDDLE_BARE void close_listed_descriptors(launch_plan& plan) noexcept {
@@ -78,7 +91,8 @@ HEDDLE_BARE void close_listed_descriptors(launch_plan& plan) noexcept {
         int descriptor = 0;
         const char* digit = e->name;
         for (; *digit >= '0' && *digit <= '9'; ++digit) descriptor = descriptor * 10 + *digit - '0';
-        if (digit == e->name || descriptor < first_other_descriptor || descriptor == directory) {
+        if (digit == e->name || descriptor < first_other_descriptor || descriptor == directory ||
+            is_kept(plan, descriptor)) {
           continue;
         }
         ::syscall(SYS_close, descriptor);
@@ -90,9 +104,22 @@ HEDDLE_BARE void close_listed_descriptors(launch_plan& plan) noexcept {
   ::syscall(SYS_close, directory);
 }
 
+#if defined(SYS_close_range)
+// Range by range, between those that are kept. False when the kernel does not know how.
+HEDDLE_BARE bool close_ranges(const launch_plan& plan) noexcept {
+  int first = first_other_descriptor;
+  for (std::size_t i = 0; i < plan.kept_count; ++i) {
+    const int kept = plan.kept[i];
+    if (first < kept && ::syscall(SYS_close_range, first, kept - 1, 0) != 0) return false;
+    first = kept + 1;
+  }
+  return ::syscall(SYS_close_range, first, ~0U, 0) == 0;
+}
+#endif
+
 HEDDLE_BARE void close_other_descriptors(launch_plan& plan) noexcept {
 #if defined(SYS_close_range)
-  if (::syscall(SYS_close_range, first_other_descriptor, ~0U, 0) == 0) return;
+  if (close_ranges(plan)) return;
 #endif
   close_listed_descriptors(plan);
 }
@@ -166,6 +193,7 @@ HEDDLE_BARE int run_launch_plan(void* argument) noexcept {
   }
   place_standard_descriptors(plan);
   close_other_descriptors(plan);
+  keep_descriptors(plan);
   if (plan.limits_descriptors) limit_descriptors(plan);
   reset_signals();
   execute_first(plan);

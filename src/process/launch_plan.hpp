@@ -23,6 +23,9 @@ struct launch_plan {
   char* const* environment = nullptr;
   const char* directory = nullptr;  // nullptr = the parent's
   int standard[3] = {-1, -1, -1};   // -1 = as it is in the parent
+  // Others that stay open, in rising order, each once.
+  const int* kept = nullptr;
+  std::size_t kept_count = 0;
   bool own_group = true;
   bool limits_descriptors = false;
   std::uint64_t descriptor_limit = 0;  // the soft one

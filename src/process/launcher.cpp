@@ -70,6 +70,12 @@ void validate(const command& what) {
   if (what.argv.empty()) throw std::invalid_argument("command: argv is empty");
   for (const std::string& argument : what.argv) reject_nul(argument, "argument");
   reject_nul(what.directory, "directory");
+  for (const int descriptor : what.descriptors) {
+    if (descriptor <= STDERR_FILENO) {
+      throw std::invalid_argument("command: other descriptor " + std::to_string(descriptor) +
+                                  " is not above 2");
+    }
+  }
   for (const std::string& variable : what.environment) {
     reject_nul(variable, "environment variable");
     if (const auto equals = variable.find('='); equals == std::string::npos || equals == 0) {
@@ -187,6 +193,10 @@ launched launcher::start(const command& what) {
   std::vector<char*> environment;
   if (!what.environment.empty()) environment = merged_environment(what.environment);
 
+  std::vector<int> kept = what.descriptors;
+  std::sort(kept.begin(), kept.end());
+  kept.erase(std::unique(kept.begin(), kept.end()), kept.end());
+
   launch_plan plan;
   plan.paths = program.pointers.data();
   plan.path_count = program.pointers.size();
@@ -197,6 +207,8 @@ launched launcher::start(const command& what) {
   plan.standard[0] = what.standard_input < 0 ? null_.get() : what.standard_input;
   plan.standard[1] = what.standard_output;
   plan.standard[2] = what.standard_error;
+  plan.kept = kept.data();
+  plan.kept_count = kept.size();
   plan.own_group = what.own_group;
   plan.limits_descriptors = what.descriptor_limit.has_value();
   plan.descriptor_limit = what.descriptor_limit.value_or(0);

@@ -15,9 +15,9 @@
 namespace heddle::inline HEDDLE_ABI::process {
 
 // What to start. Descriptors are borrowed: the child gets copies, the caller keeps the originals.
-// Everything else the child inherits is put back to a clean state: no other descriptor, default
-// signal handlers, empty signal mask, and (by default) a process group of its own, so that the
-// whole tree can be signalled.
+// Everything else the child inherits is put back to a clean state: no descriptor that is not named
+// here, default signal handlers, empty signal mask, and (by default) a process group of its own, so
+// that the whole tree can be signalled.
 struct command {
   // argv[0] is looked up in the parent's PATH unless it has a slash. A file without a format that
   // the kernel knows is run by /bin/sh, as execvp does.
@@ -27,6 +27,8 @@ struct command {
   int standard_input = -1;                 // -1 = /dev/null
   int standard_output = -1;                // -1 = the parent's
   int standard_error = -1;                 // -1 = the parent's
+  // Others that the child gets, under the same numbers; 3 or above.
+  std::vector<int> descriptors{};
   bool own_group = true;
   // The soft limit on open descriptors, at most the hard one; none = the parent's. For a parent
   // that has raised its own: programs that use select() cannot have numbers above 1023.
@@ -71,7 +73,8 @@ class HEDDLE_API child {
   // already): a command that cannot be executed is reported here and leaves no process behind.
   // Blocks until exec (some 0.1-1 ms). Throws std::system_error with the errno of the failed step
   // (ENOENT, EACCES, E2BIG, EAGAIN, EMFILE, ...) and what() naming the step and the program;
-  // std::invalid_argument for an empty argv or a NUL byte inside a string; std::bad_alloc.
+  // std::invalid_argument for an empty argv, a NUL byte inside a string, or a number below 3 among
+  // the other descriptors; std::bad_alloc.
   // Loop thread only. `handler` must outlive the child. Needs Linux 5.4.
   child(event_loop& loop, const command& what, exit_handler& handler);
   child() noexcept = default;

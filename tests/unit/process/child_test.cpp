@@ -234,6 +234,27 @@ TEST(child, rejects_nonsense) {
                std::invalid_argument);
 }
 
+TEST(child, inherits_the_descriptors_that_are_named) {
+  pipe_ends first;
+  pipe_ends second;
+  pipe_ends third;
+  std::string script;
+  for (const pipe_ends* p : {&first, &second, &third}) {
+    for (const int fd : {p->read.get(), p->write.get()}) {
+      const std::string number = std::to_string(fd);
+      script += "[ ! -e /proc/$$/fd/" + number + " ] || echo " + number + ";";
+    }
+  }
+  command what = shell(script);
+  what.descriptors = {third.read.get(), first.write.get(), third.read.get()};
+  EXPECT_EQ(run(what).output,
+            std::to_string(first.write.get()) + '\n' + std::to_string(third.read.get()) + '\n');
+  what.descriptors = {first.write.get(), 2};
+  EXPECT_THROW(run(what), std::invalid_argument);
+  what.descriptors = {9999};
+  EXPECT_EQ(failure_of(what).error, EBADF);
+}
+
 TEST(child, tells_why_a_program_cannot_run) {
   const temporary_directory d;
   const std::string plain = d.file("plain", "text", fs::perms::owner_read);
