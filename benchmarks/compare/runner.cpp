@@ -29,7 +29,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spawn.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -51,12 +50,18 @@
 #include <system_error>
 #include <vector>
 
+#include "figures.hpp"
+
 extern char** environ;
 
 namespace {
 
 using json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
+using bench::machine;
+using bench::median;
+using bench::split_at_commas;
+using bench::summary;
 
 // What one run of one contender gave.
 struct sample {
@@ -163,17 +168,6 @@ sample run(const contender& who, const words& arguments, const fs::path& folder)
                                          fmt::join(arguments, " "), status));
   result.printed = read_file(output);
   return result;
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const auto middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
-
-json summary(const std::vector<double>& values) {
-  const auto [low, high] = std::minmax_element(values.begin(), values.end());
-  return {{"median", median(values)}, {"min", *low}, {"max", *high}, {"n", values.size()}};
 }
 
 std::string shown(const json& summary) {
@@ -316,20 +310,6 @@ void print_table(const std::string& title, const json& result) {
   }
 }
 
-std::string machine() {
-  std::string model = "unknown processor";
-  std::ifstream cpuinfo("/proc/cpuinfo");
-  for (std::string line; std::getline(cpuinfo, line);) {
-    if (line.rfind("model name", 0) == 0) {
-      model = line.substr(line.find(':') + 2);
-      break;
-    }
-  }
-  utsname kernel{};
-  uname(&kernel);
-  return fmt::format("{} x {}, Linux {}", sysconf(_SC_NPROCESSORS_ONLN), model, kernel.release);
-}
-
 // The contenders of the plan that are installed.
 field contenders_of(const json& plan, const std::string& bin, const fs::path& folder) {
   field there;
@@ -391,13 +371,6 @@ struct choices {
   words contenders;
   std::optional<int> rounds;
 };
-
-words split_at_commas(const std::string& text) {
-  words parts;
-  std::istringstream stream(text);
-  for (std::string part; std::getline(stream, part, ',');) parts.push_back(part);
-  return parts;
-}
 
 choices choices_of(std::span<char*> arguments) {
   choices chosen;
