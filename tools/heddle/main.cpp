@@ -7,6 +7,7 @@
 #include "doctor.hpp"
 #include "failure.hpp"
 #include "map.hpp"
+#include "profile.hpp"
 
 namespace {
 
@@ -17,6 +18,8 @@ Usage
 
 Commands
   map      Run a command once for each of many inputs, several at a time.
+  profile  Measure how throughput depends on the number of tasks at once, and
+           recommend one.
   doctor   Print what Heddle sees of this machine, and the pool sizes it would
            choose for each kind of work.
 
@@ -33,6 +36,7 @@ Exit status
 Examples
   heddle map gzip ::: *.log
   find . -name '*.jpg' | heddle map --bar convert {} -resize 800 small/{/}
+  heddle profile -- gzip -k -c ::: *.log
   heddle doctor
 )";
 
@@ -48,6 +52,7 @@ int print(std::string_view text) {
 int main(int argc, char** argv) {
   const std::string_view command = argc > 1 ? argv[1] : "";
   if (command == "map") return heddle::tool::run_map(argc - 1, argv + 1);
+  if (command == "profile") return heddle::tool::run_profile(argc - 1, argv + 1);
   if (command == "doctor") return heddle::tool::run_doctor(argc - 1, argv + 1);
   if (command == "-h" || command == "--help" || command == "help") return print(help_page);
   if (command == "--version") return print("heddle " HEDDLE_VERSION "\n");

@@ -1,0 +1,368 @@
+#include "profile_commands.hpp"
+
+#include <fmt/format.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cmath>
+#include <exception>
+#include <system_error>
+#include <utility>
+
+#include "failure.hpp"
+#include "map_options.hpp"
+#include "orphans.hpp"
+#include "text.hpp"
+
+namespace heddle::tool {
+namespace {
+
+using std::chrono::nanoseconds;
+using seconds = std::chrono::duration<double>;
+
+// Seconds. Of longer tasks there are few, so none may be cut.
+constexpr double slow_task = 0.3;
+constexpr std::size_t read_size = std::size_t{64} << 10;
+// Of each task's standard error; it is for a message.
+constexpr std::size_t kept_of_complaint = 400;
+// Signals are heard and outputs read while many are started.
+constexpr std::chrono::milliseconds longest_turn{20};
+// Further ones would not be reached in the time that a profile takes.
+constexpr std::size_t most_inputs = 100'000;
+
+using input_values = std::vector<std::string>;
+
+class input_waiter final : public input_listener {
+ public:
+  explicit input_waiter(profile_stage& stage) : stage_(stage) {}
+  void on_input() noexcept override { stage_.stop_waiting(); }
+
+ private:
+  profile_stage& stage_;
+};
+
+std::vector<input_values> read_inputs(profile_stage& stage, const profile_options& options) {
+  map_options sources;
+  sources.input_files = options.input_files;
+  sources.argument_lists = options.argument_lists;
+  sources.null_separated = options.null_separated;
+
+  input_waiter waiter(stage);
+  input_sequence sequence(stage.loop(), sources, waiter);
+  std::vector<input_values> inputs;
+  job_input next;
+  while (inputs.size() < most_inputs && stage.signal() == 0) {
+    const input_state state = sequence.next(next);
+    if (state == input_state::end) break;
+    if (state == input_state::wait) {
+      stage.wait();
+      continue;
+    }
+    for (const std::string& value : next.values) {
+      if (value.find('\0') == value.npos) continue;
+      throw run_error(fmt::format(
+          "input {} has a NUL byte, which no argument can hold (use -0 if inputs end with NUL)",
+          next.sequence));
+    }
+    inputs.push_back(next.values);
+  }
+  return inputs;
+}
+
+// Whether the words say where an input goes. A number would not change with the input.
+bool takes_input(const std::vector<std::string>& words, std::size_t sources, bool shell) {
+  std::vector<std::string> marked = words;
+  marked.emplace_back("{#}");  // with it, no {} is appended
+  const command_template t(marked, sources, shell);
+  std::vector<std::string> with_a;
+  std::vector<std::string> with_b;
+  t.expand(input_values(sources, "a"), 1, with_a);
+  t.expand(input_values(sources, "b"), 1, with_b);
+  return with_a != with_b;
+}
+
+// What the tasks get in turn; one of no values when the command is run as it stands.
+std::vector<input_values> find_inputs(profile_stage& stage, const profile_options& options) {
+  const std::size_t named = options.input_files.size() + options.argument_lists.size();
+  const bool wants_input =
+      takes_input(options.command, std::max<std::size_t>(named, 1), options.shell);
+  const bool from_terminal = named == 0 && ::isatty(STDIN_FILENO) != 0;
+  if (from_terminal && wants_input) {
+    stage.say("reading inputs from the terminal, one a line; Ctrl-D ends them");
+  }
+  if (from_terminal && !wants_input) return {{}};
+  auto inputs = read_inputs(stage, options);
+  if (!inputs.empty()) return inputs;
+  if (wants_input || named != 0) throw usage_error("no inputs, so there is nothing to run");
+  return {{}};
+}
+
+bool is_refusal(int error) {
+  return error == EAGAIN || error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
+std::string why_not_run(const std::vector<std::string>& argv, int error) {
+  const std::string& program = argv.front();
+  const bool is_path = program.find('/') != std::string::npos;
+  if (error == ENOENT && !is_path) return fmt::format("command not found: {}", shortened(program));
+  if (error == E2BIG) return "the input is too long for a command";
+  const bool there = error == ENOENT && ::access(program.c_str(), F_OK) == 0;
+  return fmt::format("cannot run {}: {}", shortened(program),
+                     there ? "its interpreter is missing" : ::strerror(error));
+}
+
+// "exit status 3; it wrote: no such table"
+std::string complaint_of(const process::exit_report& report, std::string_view written) {
+  std::string text = report.signal != 0 ? fmt::format("killed by signal {} ({})", report.signal,
+                                                      ::strsignal(report.signal))
+                                        : fmt::format("exit status {}", report.status);
+  const auto begin = written.find_first_not_of(" \r\n\t");
+  if (begin == written.npos) return text;
+  written.remove_prefix(begin);
+  return text + "; it wrote: " + shortened(written.substr(0, written.find_first_of("\r\n")));
+}
+
+}  // namespace
+
+command_workload::command_workload(profile_stage& stage, const profile_options& options)
+    : stage_(stage),
+      options_(options),
+      inputs_(find_inputs(stage, options)),
+      template_(options.command, inputs_.empty() ? 0 : inputs_.front().size(), options.shell),
+      store_(0),
+      buffer_(read_size),
+      fill_(
+          stage.loop(),
+          [](void* self) noexcept { static_cast<command_workload*>(self)->fill_places(); }, this) {}
+
+command_workload::~command_workload() = default;
+
+std::string command_workload::name() const {
+  if (!options_.shell) return readable_command(options_.command);
+  return fmt::format("{}", fmt::join(options_.command, " "));
+}
+
+batch command_workload::run(int size, nanoseconds length) {
+  make_places(size);
+  batch_ = {};
+  batch_.measured.size = size;
+  tally_ = {};
+  target_ = static_cast<std::size_t>(size);
+  begun_ = 0;
+  abandoned_ = false;
+  length_ = length;
+  passed_in_tasks_ = {};
+  opens_ = closes_ = clock::time_point::max();
+  const bool is_first = !shortest_task_;
+  is_slow_ = is_first || *shortest_task_ >= slow_task;
+  const unsigned pauses = stage_.pauses();
+
+  fill_places();
+  if (!is_done()) stage_.wait(is_first ? clock::time_point::max() : stage_.deadline(), this);
+  if (!is_done()) abandon(false);
+  if (!is_done()) stage_.wait(clock::time_point::max(), this);
+  fill_.disarm();
+  if (!trouble_.empty()) throw run_error(trouble_);
+  if (abandoned_ || pauses != stage_.pauses()) return std::move(batch_);
+  batch_.measured = measured();
+  batch_.complete = true;
+  const double task = tally_.in_tasks / tally_.tasks;
+  shortest_task_ = std::min(shortest_task_.value_or(task), task);
+  return std::move(batch_);
+}
+
+std::optional<chosen_size> command_workload::run_adaptive(int, nanoseconds) { return std::nullopt; }
+
+// Of quick tasks, a piece of the steady flow is measured: it begins when all places are in use and
+// have had some, and the flow goes on until every task that began within it has ended. Slow ones
+// are counted whole, and each place has a clock of its own, from its first start to its last end:
+// that the others had ended before is no time of its own.
+void command_workload::open_window(clock::time_point now) noexcept {
+  if (begun_ < target_ || opens_ != clock::time_point::max()) return;
+  if (is_slow_) {
+    opens_ = clock::time_point::min();
+    closes_ = now + length_;
+  } else if (2 * batch_.ended >= 3 * target_) {
+    const auto task = passed_in_tasks_ / static_cast<std::int64_t>(batch_.ended);
+    opens_ = now;
+    closes_ = now + std::max(length_, 2 * task);
+  }
+}
+
+// Whether a further task belongs to the flow, so that what is measured goes on undisturbed.
+bool command_workload::flow_goes_on(clock::time_point now) const noexcept {
+  if (now < closes_) return true;
+  if (is_slow_) return false;
+  return std::any_of(places_.begin(), places_.end(),
+                     [this](const auto& p) { return p->slot.running() && p->launched < closes_; });
+}
+
+// Cut to whole tasks.
+sizing::measurement command_workload::measured() const {
+  double elapsed = 0;
+  if (!is_slow_) {
+    elapsed = seconds(closes_ - opens_).count();
+  } else {
+    for (std::size_t i = 0; i < target_; ++i) {
+      elapsed += seconds(places_[i]->ended - places_[i]->began).count();
+    }
+    elapsed /= static_cast<double>(target_);
+  }
+  sizing::measurement m{.size = batch_.measured.size};
+  m.tasks = static_cast<std::uint64_t>(std::max(1.0, std::round(tally_.tasks)));
+  const double whole = static_cast<double>(m.tasks) / tally_.tasks;
+  const auto time = [whole](double s) { return nanoseconds(std::llround(s * whole * 1e9)); };
+  m.elapsed = std::max(time(elapsed), nanoseconds(1));
+  m.in_tasks = time(tally_.in_tasks);
+  m.cpu = time(tally_.cpu);
+  m.voluntary_switches =
+      static_cast<std::uint64_t>(std::llround(tally_.voluntary_switches * whole));
+  return m;
+}
+
+void command_workload::make_places(int count) {
+  const auto wanted = static_cast<std::size_t>(count);
+  // Two pipes and a pidfd each. Commands get the limit that we were given.
+  rlimit limit{};
+  const rlim_t descriptors = 64 + rlim_t{wanted} * 3;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && descriptors > limit.rlim_cur) {
+    const rlim_t given = std::exchange(limit.rlim_cur, std::min(descriptors, limit.rlim_max));
+    if (::setrlimit(RLIMIT_NOFILE, &limit) == 0 && !jobs_descriptor_limit_) {
+      jobs_descriptor_limit_ = given;
+    }
+  }
+  while (places_.size() < wanted) {
+    slot_owner& self = *this;
+    places_.push_back(std::make_unique<place>(stage_.loop(), store_, buffer_, self));
+    places_.back()->slot.job.input.sequence = places_.size() - 1;
+  }
+  for (const auto& p : places_) {
+    p->slot.command.descriptor_limit = jobs_descriptor_limit_;
+  }
+}
+
+void command_workload::fill_places() noexcept {
+  const auto turn_ends = clock::now() + longest_turn;
+  while (begun_ < target_ && !abandoned_) {
+    place& p = *places_[begun_++];
+    launch(p);
+    p.began = p.launched;
+    const auto now = clock::now();
+    open_window(now);
+    if (now < turn_ends) continue;
+    try {
+      fill_.arm(turn_ends);
+    } catch (const std::bad_alloc&) {
+      fail("out of memory");
+    }
+    break;
+  }
+  end_if_done();
+}
+
+void command_workload::launch(place& p) noexcept {
+  try {
+    template_.expand(inputs_[sequence_ % inputs_.size()], sequence_ + 1, p.slot.command.argv);
+    ++sequence_;
+    p.complaint.clear();
+    p.launched = clock::now();
+    p.slot.start(false, {});
+    ++running_;
+  } catch (const std::system_error& e) {
+    const int code = e.code().value();
+    if (e.code().category() != std::generic_category()) return fail(e.what());
+    if (!is_refusal(code)) return fail(why_not_run(p.slot.command.argv, code));
+    if (running_ == 0) return fail(fmt::format("cannot start a process: {}", ::strerror(code)));
+    batch_.refused =
+        fmt::format("no more than {} processes could be started: {}", running_, ::strerror(code));
+    abandon(false);
+  } catch (const std::exception& e) {
+    fail(e.what());
+  }
+}
+
+void command_workload::fail(std::string why) noexcept {
+  if (trouble_.empty()) trouble_ = std::move(why);
+  abandon(false);
+}
+
+void command_workload::abandon(bool kill) noexcept {
+  abandoned_ = true;
+  for (const auto& p : places_) kill ? p->slot.kill() : p->slot.stop(true);
+  end_if_done();
+}
+
+bool command_workload::is_done() const noexcept {
+  return running_ == 0 && (abandoned_ || begun_ == target_);
+}
+
+void command_workload::end_if_done() noexcept {
+  if (is_done()) stage_.stop_waiting();
+}
+
+void command_workload::before_reap(job_slot&) noexcept {}
+
+void command_workload::on_output(job_slot& slot, stream which, std::string_view bytes) noexcept {
+  place& p = *places_[slot.job.input.sequence];
+  if (which == stream::error && p.complaint.size() < kept_of_complaint) {
+    p.complaint += bytes.substr(0, kept_of_complaint - p.complaint.size());
+  }
+  if (options_.show_output) stage_.pass_on(bytes);
+}
+
+void command_workload::on_job_end(job_slot& slot) noexcept {
+  --running_;
+  place& p = *places_[slot.job.input.sequence];
+  if (!slot.told_to_stop()) {
+    try {
+      count(p);
+    } catch (const std::exception& e) {
+      fail(e.what());
+    }
+  }
+  bury_orphans([this](pid_t pid) {
+    return std::any_of(places_.begin(), places_.end(), [pid](const auto& other) {
+      return other->slot.running() && other->slot.pid() == pid;
+    });
+  });
+  const auto now = clock::now();
+  open_window(now);
+  if (!abandoned_ && flow_goes_on(now)) launch(p);
+  end_if_done();
+}
+
+// The part of the task that lies within the window.
+void command_workload::count(place& p) {
+  const process::exit_report& report = p.slot.report();
+  p.ended = clock::now();
+  ++batch_.ended;
+  if (!report.success() && batch_.failed++ == 0) {
+    batch_.complaint = complaint_of(report, p.complaint);
+  }
+  passed_in_tasks_ += p.ended - p.launched;
+  double part = 1;
+  if (!is_slow_) {
+    const auto inside = std::min(p.ended, closes_) - std::max(p.launched, opens_);
+    part = std::max(seconds(inside).count(), 0.0) / seconds(p.ended - p.launched).count();
+  }
+  tally_.tasks += part;
+  tally_.in_tasks += part * seconds(report.ended - report.started).count();
+  tally_.cpu += part * seconds(report.user + report.system).count();
+  tally_.voluntary_switches += part * static_cast<double>(report.voluntary_switches);
+}
+
+void command_workload::interrupt(bool again) noexcept { abandon(again); }
+
+void command_workload::suspend() noexcept {
+  for (const auto& p : places_) p->slot.suspend();
+}
+
+void command_workload::proceed(nanoseconds after) noexcept {
+  for (const auto& p : places_) p->slot.proceed(after);
+}
+
+}  // namespace heddle::tool
