@@ -134,18 +134,18 @@ void update(memory_brake& brake, const memory_left& left, const resources& known
       (left.is_known() && left.available < left.reserve() / 2) || known.memory_stall >= short_stall;
   const bool is_ample =
       (!left.is_known() || left.available >= left.reserve()) && known.memory_stall < ample_stall;
-  if (is_short && !brake.is_on) brake = {true, std::max(1, known.workers), known.now};
+  if (is_short && !brake.is_on) brake = {true, known.workers, known.now};
   if (is_ample) brake.is_on = false;
   constexpr auto between_steps = std::chrono::seconds(1);
   if (!brake.is_on || !is_short || known.now - brake.fell_at < between_steps) return;
-  brake.ceiling = std::max(1, std::min(brake.ceiling, known.workers) * 3 / 4);
+  brake.ceiling = std::min(brake.ceiling, known.workers) * 3 / 4;
   brake.fell_at = known.now;
 }
 
 void bound_by_brake(const memory_brake& brake, const memory_left& left, const resources& known,
                     bound& b) {
   if (!brake.is_on) return;
-  b.add(static_cast<std::uint64_t>(brake.ceiling), [&] {
+  b.add(static_cast<std::uint64_t>(std::max(0, brake.ceiling)), [&] {
     std::string reason = "memory is short";
     if (left.is_known()) reason += ": " + percent(left.share()) + " is available";
     if (known.memory_stall >= ample_stall)

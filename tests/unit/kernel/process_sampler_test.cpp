@@ -4,6 +4,8 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdint>
+#include <heddle/kernel/descriptor_count.hpp>
 #include <heddle/kernel/process_sampler.hpp>
 #include <heddle/kernel/schedstat.hpp>
 #include <optional>
@@ -28,6 +30,8 @@ using std::chrono::nanoseconds;
 
 // Ticks as the running machine counts them.
 milliseconds ticks(int count) { return milliseconds(1000 * count / ::sysconf(_SC_CLK_TCK)); }
+
+std::uint64_t open_files() { return count_descriptors().value_or(0); }
 
 struct invented_process {
   char state = 'S';
@@ -163,6 +167,67 @@ TEST(process_sampler, descendants_by_their_parents) {
   sampler.add(70);
   EXPECT_EQ(sampler.sample().processes, 3);
   EXPECT_EQ(sampler.sample().waiting, nanoseconds(30));
+}
+
+TEST(process_sampler, a_number_that_was_a_descendants_may_be_a_strangers) {
+  process_tree fake(true, false);
+  fake.process(70, {});
+  fake.thread(70, 70, "0 0 1\n");
+  fake.process(80, {.parent = 70});
+  fake.thread(80, 80, "0 0 1\n");
+  process_sampler sampler(kinship::descendants, fake.files());
+  sampler.add(70);
+  EXPECT_EQ(sampler.sample().processes, 2);
+  fake.end(80);
+  EXPECT_EQ(sampler.sample().processes, 1);
+  fake.process(80, {.parent = 1, .started = 2000});
+  EXPECT_EQ(sampler.sample().processes, 1);
+}
+
+TEST(process_sampler, a_process_goes_on_without_its_first_thread) {
+  process_tree fake;
+  fake.process(70, {.state = 'Z', .threads = 2});
+  fake.thread(70, 70, "0 10 1\n", "", 'Z');
+  fake.thread(70, 71, "0 20 1\n", "", 'R');
+  process_sampler sampler(kinship::descendants, fake.files());
+  sampler.add(70);
+  const process_times now = sampler.sample();
+  EXPECT_EQ(now.processes, 1);
+  EXPECT_EQ(now.waiting, nanoseconds(30));
+  EXPECT_EQ(now.runnable, 1);
+}
+
+TEST(process_sampler, alone_leaves_out_descendants_waited_for) {
+  process_tree fake;
+  fake.process(70, {.used = 5, .reaped = 300});
+  fake.thread(70, 70, "0 0 1\n");
+  process_sampler sampler(kinship::alone, fake.files());
+  sampler.add(70);
+  EXPECT_EQ(sampler.sample().running, ticks(5));
+}
+
+TEST(process_sampler, closes_the_files_of_what_has_ended) {
+  process_tree fake;
+  fake.process(70, {.threads = 2});
+  fake.thread(70, 70, "0 0 1\n", "80");
+  fake.thread(70, 71, "0 0 1\n");
+  fake.process(80, {});
+  fake.thread(80, 80, "0 0 1\n");
+  process_sampler sampler(kinship::descendants, fake.files());
+  const std::uint64_t before = open_files();
+  sampler.add(70);
+  sampler.sample();
+  EXPECT_EQ(open_files(), before + 9) << "three for each thread, or process of one";
+  fake.end(80);
+  fake.remove("proc/70/task/71");
+  fake.thread(70, 72, "0 0 1\n");
+  sampler.sample();
+  fake.remove("proc/70/task/72");
+  fake.process(70, {});
+  sampler.sample();
+  EXPECT_EQ(open_files(), before + 3);
+  sampler.retire(70);
+  EXPECT_EQ(open_files(), before);
 }
 
 TEST(process_sampler, time_of_descendants_waited_for_is_counted_once) {

@@ -15,6 +15,7 @@ namespace {
 
 using namespace heddle::kernel;
 using heddle_test::fake_tree;
+using testing::AnyOf;
 using testing::HasSubstr;
 
 TEST(switch_counter, says_what_stands_in_the_way) {
@@ -48,7 +49,8 @@ TEST(switch_counter, without_descriptors_says_why_not) {
   const heddle_test::few_descriptors none(0);
   const switch_counter counter;
   EXPECT_FALSE(counter.counts());
-  EXPECT_NE(counter.why_not(), "");
+  EXPECT_THAT(counter.why_not(), AnyOf(HasSubstr("Too many open files"), HasSubstr("paranoid"),
+                                       HasSubstr("no performance events")));
 }
 
 TEST(switch_counter, moves) {

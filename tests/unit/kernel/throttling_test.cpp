@@ -84,7 +84,7 @@ TEST(throttling, share_of_nothing) {
   const levels some{{20, 15, milliseconds(1200)}};
   EXPECT_EQ(throttled_share(some, some, milliseconds(10)), 0);
   EXPECT_EQ(throttled_share(some, levels(1), milliseconds(10)), 0) << "a younger group";
-  EXPECT_EQ(throttled_share(some, levels(2), milliseconds(10)), 0);
+  EXPECT_EQ(throttled_share(levels(1), {some.front(), {}}, milliseconds(10)), 0) << "other groups";
   EXPECT_EQ(throttled_share(levels(1), some, milliseconds(0)), 0);
   EXPECT_EQ(throttled_share({}, {}, milliseconds(10)), 0);
 }
