@@ -114,6 +114,7 @@ bool record_reader::find_separator() noexcept {
 void record_reader::take(std::string& record, std::size_t end) {
   record.assign(buffer_, begin_, end - begin_);
   begin_ = end;
+  ++records_taken_;
 }
 
 std::optional<double> record_reader::expected_records() const noexcept {
@@ -230,6 +231,14 @@ input_state input_sequence::next_of_first() {
   if (first_position_ == first_list_.size()) return input_state::end;
   first_value_ = std::move(first_list_[first_position_++]);
   return input_state::ready;
+}
+
+std::uint64_t input_sequence::at_hand() const noexcept {
+  if (combinations_ == 0) return 0;
+  std::uint64_t first = first_list_.size() - first_position_;
+  if (reader_)
+    first = reader_->at_hand() ? std::max<std::uint64_t>(1, reader_->records_at_hand()) : 0;
+  return first * combinations_ + (has_first_ ? 1 : 0);
 }
 
 std::optional<input_sequence::size> input_sequence::expected() const noexcept {

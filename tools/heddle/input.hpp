@@ -48,6 +48,10 @@ class record_reader final : public process::io_handler {
   // Records seen so far, taken or not; exact once seen_end().
   std::uint64_t records_seen() const noexcept { return records_seen_; }
   bool seen_end() const noexcept { return ended_; }
+  // Whole records that wait to be taken, as far as they have been read.
+  std::uint64_t records_at_hand() const noexcept { return records_seen_ - records_taken_; }
+  // Whether more can be read without waiting for anybody.
+  bool at_hand() const noexcept { return records_at_hand() != 0 || (!pollable_ && !ended_); }
   // For a regular file, a guess at the number of records from the part that was read.
   std::optional<double> expected_records() const noexcept;
 
@@ -80,6 +84,7 @@ class record_reader final : public process::io_handler {
   std::size_t begin_ = 0;    // first byte not taken
   std::size_t scanned_ = 0;  // no separator in [begin_, scanned_), one here if it was found
   std::uint64_t records_seen_ = 0;
+  std::uint64_t records_taken_ = 0;
   std::uint64_t bytes_read_ = 0;
 };
 
@@ -98,6 +103,9 @@ class input_sequence {
 
   // Throws run_error when reading fails.
   input_state next(job_input& into);
+
+  // Jobs whose inputs can be had without waiting: at least so many, and 0 only if there are none.
+  std::uint64_t at_hand() const noexcept;
 
   // Jobs that there will be, when that is known, and when it is a fair guess.
   struct size {

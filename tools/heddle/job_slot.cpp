@@ -169,7 +169,10 @@ void job_slot::on_exit(const process::exit_report& report) noexcept {
 // The last statement of whoever calls it: the next job may have been started afterwards.
 void job_slot::end_if_over() noexcept {
   if (pipes_[0].descriptor || pipes_[1].descriptor) return;
-  if (state_ == state::running) return child_.release();  // calls on_exit() if it has ended
+  if (state_ == state::running) {
+    owner_.before_reap(*this);
+    return child_.release();  // calls on_exit() if it has ended
+  }
   if (state_ != state::ended) return;
   if (stopping_ && !given_up_ && !group_is_gone()) return;
   timer_.disarm();

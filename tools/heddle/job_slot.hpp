@@ -29,6 +29,9 @@ class slot_owner {
  public:
   // The job wrote these bytes.
   virtual void on_output(job_slot& slot, stream which, std::string_view bytes) noexcept = 0;
+  // The job's process is over but for what remains to be learnt of it in /proc. Not told of every
+  // job.
+  virtual void before_reap(job_slot& slot) noexcept = 0;
   // The job is over: its process has ended and nobody holds its output open.
   virtual void on_job_end(job_slot& slot) noexcept = 0;
 

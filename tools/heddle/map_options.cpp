@@ -70,6 +70,18 @@ void set_report(map_options& o, std::string_view text) {
   }
 }
 
+void set_jobserver(map_options& o, std::string_view text) {
+  if (text.empty()) {
+    o.jobserver = jobserver_style::best;
+  } else if (text == "fifo") {
+    o.jobserver = jobserver_style::fifo;
+  } else if (text == "pipe") {
+    o.jobserver = jobserver_style::pipe;
+  } else {
+    throw usage_error(fmt::format("--jobserver={}: give fifo or pipe", shortened(text)));
+  }
+}
+
 void set_spill_limit(map_options& o, std::string_view text) {
   const auto size = parse_size(text);
   if (!size || *size == 0) {
@@ -112,8 +124,16 @@ constexpr option input_options[] = {
 constexpr option running_options[] = {
     {'j', "jobs", takes::value, "N",
      "Run N jobs at once: a number, a share of the usable cores such as 50% or 200%, or auto (the "
-     "default), which is one job for each core that affinity and cgroup quota leave.",
+     "default): begin with one job for each core that affinity and cgroup quota leave, then look "
+     "at what the jobs do and run as many as use the machine best. auto:N is at most N. Started by "
+     "make -j, auto shares make's job slots.",
      [](map_options& o, std::string_view v) { o.jobs = parse_parallelism(v); }},
+    {0, "explain", takes::nothing, "", "Tell on standard error what auto decides, and why.",
+     [](map_options& o, std::string_view) { o.explain = true; }},
+    {0, "jobserver", takes::optional_value, "fifo|pipe",
+     "Share the job slots with makes and other builds that run in the jobs: all together they run "
+     "no more than -j says.",
+     set_jobserver},
     {0, "timeout", takes::value, "TIME",
      "Stop a job that runs longer: SIGTERM to its process group, SIGKILL 2 seconds later. "
      "TIME is in seconds, or 200ms, 5m, 1h.",
@@ -256,6 +276,9 @@ void check_together(const map_options& o) {
   if (o.command.empty()) {
     throw usage_error("no command given; try: heddle map echo {} ::: one two three");
   }
+  if (o.explain && o.jobs.what != parallelism::kind::automatic) {
+    throw usage_error("--explain tells what -j auto decides, so it excludes other sizes");
+  }
   if (o.ungroup && (o.keep_order || o.tag || !o.results.empty())) {
     const std::string_view other = o.keep_order ? "-k" : o.tag ? "--tag" : "--results";
     throw usage_error(fmt::format("-u lets outputs pass by unseen, so it excludes {}", other));
@@ -373,6 +396,7 @@ Examples
   heddle map --shell 'zcat {} | wc -l > {/.}.count' ::: logs/*.gz
   heddle map --joblog log --retries 3 --timeout 60 curl -fsSO < urls
   heddle map --joblog log --resume-failed curl -fsSO < urls
+  heddle map --jobserver make -C ::: */
 )";
   return page;
 }

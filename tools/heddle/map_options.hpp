@@ -3,9 +3,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "jobserver.hpp"
 #include "parallelism.hpp"
 
 namespace heddle::tool {
@@ -15,6 +17,8 @@ enum class halt_form { never, soon, now };
 
 struct map_options {
   parallelism jobs;
+  bool explain = false;
+  std::optional<jobserver_style> jobserver;  // that we make for the jobs
   std::vector<std::string> command;
   std::vector<std::string> input_files;                  // -a, in order; "-" is standard input
   std::vector<std::vector<std::string>> argument_lists;  // one for each :::

@@ -15,10 +15,12 @@
 #include <heddle/base/backoff.hpp>
 #include <heddle/process/event_loop.hpp>
 
+#include "adaptive_slots.hpp"
 #include "bar.hpp"
 #include "input.hpp"
 #include "job_slot.hpp"
 #include "joblog.hpp"
+#include "jobserver.hpp"
 #include "map_options.hpp"
 #include "output.hpp"
 #include "parallelism.hpp"
@@ -36,12 +38,15 @@ namespace heddle::tool {
 //   input -> slot -> process -> pipes -> kept output -> order -> sinks
 //
 // Jobs are started whenever something has happened that may have made room: a job ended, an input
-// arrived, a pause is over, an output was taken. That is start_jobs(); it stops at the first thing
-// that is missing. finish_if_done() then looks whether nothing is left.
+// arrived, a pause is over, an output was taken, there are more slots or job tokens. That is
+// start_jobs(); it stops at the first thing that is missing. finish_if_done() then looks whether
+// nothing is left.
 class map_run final : private slot_owner,
                       private sink_owner,
                       private input_listener,
-                      private signal_listener {
+                      private signal_listener,
+                      private sizing_listener,
+                      private token_listener {
  public:
   // Opens what the options name. Throws run_error and std::system_error.
   explicit map_run(const map_options& options);
@@ -77,7 +82,10 @@ class map_run final : private slot_owner,
   };
 
   // Starting.
+  void choose_policy();
+  void make_jobserver(jobserver_style style);
   void start_jobs() noexcept;
+  void start_some();
   bool may_start();
   bool turn_is_over();
   job_slot& idle_slot();
@@ -90,9 +98,11 @@ class map_run final : private slot_owner,
   void fail_unstarted(job_slot& slot, int exit_value, std::string_view why);
   void wake_at(clock::time_point when);
   unsigned slot_limit();
-  void allow_descriptors(unsigned slots) noexcept;
+  std::uint64_t descriptors_a_job() const noexcept;
+  void allow_descriptors(std::uint64_t wanted) noexcept;
 
   // Ending.
+  void before_reap(job_slot& slot) noexcept override;
   void on_job_end(job_slot& slot) noexcept override;
   void end_attempt(job_slot& slot);
   verdict judge(job_slot& slot);
@@ -119,6 +129,10 @@ class map_run final : private slot_owner,
 
   // Events.
   void on_input() noexcept override;
+  void on_choice(const sizing::logged_choice& choice) noexcept override;
+  void on_more_slots() noexcept override;
+  void on_blindness() noexcept override;
+  void on_token() noexcept override;
   void on_signal(int number) noexcept override;
   void pause_with_terminal() noexcept;
   void tick() noexcept;
@@ -135,6 +149,8 @@ class map_run final : private slot_owner,
   command_template template_;
   input_sequence inputs_;
   std::unique_ptr<slot_policy> policy_;
+  adaptive_slots* adaptive_ = nullptr;  // the policy, if it is one that learns
+  std::unique_ptr<job_tokens> tokens_;  // none without a jobserver
   run_statistics statistics_;
   ordered_output order_;
   joblog_contents done_before_;
@@ -146,15 +162,15 @@ class map_run final : private slot_owner,
   process::timer tick_;
   std::optional<signal_source> signals_;
 
-  std::optional<std::uint64_t> jobs_descriptor_limit_;  // where ours is not theirs
+  process::command first_command_;  // what all jobs have in common
   std::vector<char> buffer_;
   std::vector<std::unique_ptr<job_slot>> slots_;
   std::vector<job_slot*> idle_;
   unsigned running_ = 0;
   std::multimap<clock::time_point, waiting_retry> retries_;
-  std::optional<job_input> refused_;  // the kernel would not start it now
-  unsigned refused_attempt_ = 0;
-  unsigned refusals_ = 0;       // in a row, with nothing running
+  std::optional<waiting_retry> retry_in_hand_;  // without its input, until it runs
+  std::optional<job_input> refused_;            // the kernel would not start it now
+  unsigned refusals_ = 0;                       // in a row, with nothing running
   bool wait_for_room_ = false;  // nothing starts before a job ends or the wake timer fires
   clock::time_point wake_time_{};
   clock::time_point next_start_{};

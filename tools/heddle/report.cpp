@@ -7,8 +7,11 @@
 #include <cmath>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace heddle::tool {
 namespace {
@@ -82,6 +85,56 @@ std::string sparkline(const concurrency_series& series) {
   return line;
 }
 
+// "2 at first, 64 at last; 4 changes in 31 looks, 1.2 ms of CPU"
+std::string summary(const sizing_log& sizes) {
+  const sizing::logged_choice& last = sizes.last.empty() ? sizes.first.back() : sizes.last.back();
+  std::string text = fmt::format("{} at first", sizes.first.front().after);
+  if (sizes.choices > 1) text += fmt::format(", {} at last", last.after);
+  text += fmt::format("; {} change{} in {} look{}, {} of CPU", sizes.choices - 1,
+                      sizes.choices == 2 ? "" : "s", sizes.windows, sizes.windows == 1 ? "" : "s",
+                      human(seconds(sizes.cost)));
+  if (!sizes.knows_waiting) text += "; waiting for a CPU was not known";
+  return text;
+}
+
+// The changes in words. Of many, the first and the last ones.
+void append_steps(std::string& text, const sizing_log& sizes) {
+  constexpr std::size_t most = 10;  // at each end
+  std::vector<const sizing::logged_choice*> kept;
+  for (const auto& c : sizes.first) kept.push_back(&c);
+  for (const auto& c : sizes.last) kept.push_back(&c);
+  const bool cut = sizes.choices > 2 * most + 1;
+  for (std::size_t i = 1; i < kept.size(); ++i) {
+    if (cut && i == most + 1) {
+      fmt::format_to(std::back_inserter(text), "    ... {} more\n", sizes.choices - 1 - 2 * most);
+    }
+    if (cut && i > most && i + most < kept.size()) continue;
+    fmt::format_to(std::back_inserter(text), "    {:>8}  {:>4} -> {:<4}  {}\n",
+                   human(seconds(kept[i]->at)), kept[i]->before, kept[i]->after, kept[i]->reason);
+  }
+}
+
+void append_json(std::string& json, const sizing_log& sizes) {
+  const auto out = std::back_inserter(json);
+  fmt::format_to(out,
+                 R"(, "sizes": {{"changes": {}, "looks": {}, "cpu_seconds": {:.6f}, )"
+                 R"("knows_waiting": {}, "steps": [)",
+                 sizes.choices - 1, sizes.windows, seconds(sizes.cost), sizes.knows_waiting);
+  const char* comma = "";
+  for (const auto* part : {&sizes.first, &sizes.last}) {
+    for (const sizing::logged_choice& c : *part) {
+      fmt::format_to(out,
+                     R"({}{{"seconds": {:.6f}, "before": {}, "after": {}, "cause": "{}", )"
+                     R"("reason": {}, "busy": {:.3f}, "computing": {:.3f}, "runnable": {:.3f}, )"
+                     R"("cores": {:.3f}}})",
+                     std::exchange(comma, ", "), seconds(c.at), c.before, c.after,
+                     sizing::to_string(c.why), nlohmann::json(c.reason).dump(), c.signals.busy,
+                     c.signals.computing, c.signals.runnable, c.signals.cores);
+    }
+  }
+  json += "]}";
+}
+
 }  // namespace
 
 void concurrency_series::change(clock::time_point now, unsigned running) {
@@ -124,7 +177,8 @@ double concurrency_series::mean() const noexcept {
   return area / static_cast<double>(length.count());
 }
 
-std::string text_report(const run_statistics& s, std::chrono::steady_clock::time_point end) {
+std::string text_report(const run_statistics& s, std::chrono::steady_clock::time_point end,
+                        const sizing_log* sizes) {
   const figures f(s, end);
   std::string text;
   const auto line = [&text](std::string_view name, std::string_view value) {
@@ -150,12 +204,17 @@ std::string text_report(const run_statistics& s, std::chrono::steady_clock::time
   line("running", fmt::format("mean {:.2f}, most {}; a step of {} each:", s.running.mean(),
                               s.running.highest(), human(seconds(s.running.step()))));
   text += "    |" + sparkline(s.running) + "|\n";
+  if (sizes != nullptr) {
+    line("sizes", summary(*sizes));
+    append_steps(text, *sizes);
+  }
   line("heddle", fmt::format("{:.0f} us of CPU a job, {:.1f} MiB at most", f.own_cpu_per_job_us,
                              static_cast<double>(f.own_peak_kib) / 1024));
   return text;
 }
 
-std::string json_report(const run_statistics& s, std::chrono::steady_clock::time_point end) {
+std::string json_report(const run_statistics& s, std::chrono::steady_clock::time_point end,
+                        const sizing_log* sizes) {
   const figures f(s, end);
   std::string json;
   const auto out = std::back_inserter(json);
@@ -179,9 +238,10 @@ std::string json_report(const run_statistics& s, std::chrono::steady_clock::time
   fmt::format_to(out,
                  R"(]}}, "speed_up": {:.4f}, "waiting_share": {:.4f}, )"
                  R"("own": {{"cpu_seconds": {:.6f}, "cpu_us_per_job": {:.2f}, )"
-                 R"("peak_rss_kib": {}}}}})",
+                 R"("peak_rss_kib": {}}})",
                  f.speed_up, f.waited, f.own_cpu, f.own_cpu_per_job_us, f.own_peak_kib);
-  json += '\n';
+  if (sizes != nullptr) append_json(json, *sizes);
+  json += "}\n";
   return json;
 }
 

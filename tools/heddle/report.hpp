@@ -9,6 +9,8 @@
 
 #include <heddle/base/histogram.hpp>
 
+#include "sizing_log.hpp"
+
 namespace heddle::tool {
 
 // How many jobs ran at each time of a run of any length, in a bounded number of steps: when they
@@ -64,9 +66,11 @@ struct run_statistics {
   concurrency_series running;
 };
 
-// A few lines for a person.
-std::string text_report(const run_statistics& s, std::chrono::steady_clock::time_point end);
+// A few lines for a person. `sizes`: what -j auto decided, if it was asked.
+std::string text_report(const run_statistics& s, std::chrono::steady_clock::time_point end,
+                        const sizing_log* sizes = nullptr);
 // One line, an object; docs/guide/map.md lists the keys.
-std::string json_report(const run_statistics& s, std::chrono::steady_clock::time_point end);
+std::string json_report(const run_statistics& s, std::chrono::steady_clock::time_point end,
+                        const sizing_log* sizes = nullptr);
 
 }  // namespace heddle::tool

@@ -1,0 +1,17 @@
+#include "sizing_log.hpp"
+
+#include <utility>
+
+namespace heddle::tool {
+
+void sizing_log::add(sizing::logged_choice choice) {
+  ++choices;
+  if (first.size() < most_kept) {
+    first.push_back(std::move(choice));
+    return;
+  }
+  if (last.size() == most_kept) last.pop_front();
+  last.push_back(std::move(choice));
+}
+
+}  // namespace heddle::tool
