@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <new>
-#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -742,77 +741,6 @@ bool pool_core::any_work() const noexcept {
   prim::fence(prim::seq_cst);
   if (!injected_.empty() || (lanes_in_use() && any_lane_filled())) return true;
   return std::ranges::any_of(slots_in_use(), [](const auto& s) { return !s->deque.empty(); });
-}
-
-std::size_t pool_core::queued_jobs() const noexcept {
-  std::size_t jobs = injected_.size();
-  for (const lane& l : lanes_) jobs += l.queue.size();
-  for (const auto& s : slots_in_use()) jobs += s->deque.size() + s->inbox.size();
-  return jobs;
-}
-
-pool_statistics pool_core::statistics() {
-  pool_statistics r;
-  // In this order, so that completed <= started <= submitted.
-  r.completed = completed_.read();
-  for (const auto& s : slots()) r.completed += s->completed.read();
-  std::uint64_t of_other_levels = 0;
-  for (std::size_t i = 0; i < priority_levels; ++i) {
-    r.levels[i].completed = lanes_[i].completed.read();
-    of_other_levels += r.levels[i].completed;
-  }
-  level_statistics& normal = r.levels[normal_level - 1];
-  normal.completed = r.completed - std::min(r.completed, of_other_levels);
-  r.started = started_.read();
-  for (const auto& s : slots()) r.started += s->started.read();
-  of_other_levels = 0;
-  std::uint64_t of_bulks = 0;  // which are counted with the normal ones, too
-  r.submitted = injected_.pushed() + submitted_.read();
-  for (std::size_t i = 0; i < priority_levels; ++i) {
-    r.levels[i].submitted = lanes_[i].queue.pushed() + lanes_[i].bulk_tasks.read();
-    r.levels[i].queued = lanes_[i].queue.size();
-    of_other_levels += lanes_[i].queue.pushed();
-    of_bulks += lanes_[i].bulk_tasks.read();
-  }
-  for (const auto& s : slots()) {
-    r.robbed.push_back(s->robbed.read());
-    r.submitted += s->submitted.read() + s->inbox.pushed();
-    r.steal_attempts += s->steal_attempts.read();
-    r.steals += s->steals.read();
-  }
-  r.discarded = discarded_.read();
-  r.helped = helped_.read();
-  r.blocked = blocked_.read();
-  r.starved = starved_.read();
-  r.wakeups = wakeups_.read();
-  r.misplaced = misplaced_.read();
-  r.over_capacity = over_capacity_.read();
-  r.refused = refused_.read();
-  r.ran_in_caller = ran_in_caller_.read();
-  r.dropped = dropped_.read();
-  r.injected = injected_.size();
-  r.workers = size();
-  for (const auto& s : slots()) {
-    if (s->number == r.workers) break;
-    r.queue_sizes.push_back(s->deque.size() + s->inbox.size());
-  }
-  normal.submitted = r.submitted - std::min(r.submitted, of_bulks);
-  r.submitted += of_other_levels;
-  normal.queued = std::accumulate(r.queue_sizes.begin(), r.queue_sizes.end(), r.injected);
-  const auto [low, high] = std::ranges::minmax(r.queue_sizes);
-  r.min_queue = low;
-  r.max_queue = high;
-  if (high != 0) r.load_balance = static_cast<double>(low) / static_cast<double>(high);
-  {
-    const prim::scoped_lock lock(sleep_mutex_);
-    r.threads = threads_;
-    r.peak_threads = peak_threads_;
-    r.idle = state_.sleepers() - orphan_count_;
-  }
-  if (sizer_ != nullptr) sizer_->add_to(r);
-  const prim::scoped_lock lock(threads_mutex_);
-  r.times = times_;
-  return r;
 }
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

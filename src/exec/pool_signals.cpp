@@ -32,21 +32,37 @@ nanoseconds pool_signals::own_cpu_time() noexcept {
   return prim::limits::pool_reads_kernel ? cpu_time_of(CLOCK_THREAD_CPUTIME_ID) : nanoseconds{};
 }
 
-const pool_signals::thread_times& pool_signals::look_at_threads(std::span<const thread> threads) {
-  if (!prim::limits::pool_reads_kernel) return times_;
-  times_.knows_runnable = true;
+// Each thread's share of its own interval: whoever reads a thousand threads may be interrupted in
+// the middle.
+pool_signals::activity pool_signals::look_at_threads(std::span<const thread> threads) {
+  activity all;
+  if (!prim::limits::pool_reads_kernel) return all;
+  const auto looked_before = std::exchange(looked_at_, prim::clock::now());
+  ++looks_;
   for (const thread& t : threads) {
     if (watched_.size() <= t.index) watched_.resize(t.index + 1);
     watched& w = watched_[t.index];
-    if (w.kernel_id != t.kernel_id) w = {t.kernel_id, kernel::thread_sampler(t.kernel_id), {}};
-    if (!w.sampler.knows_waiting()) times_.knows_runnable = false;
+    if (w.kernel_id != t.kernel_id) {
+      w = {t.kernel_id, kernel::thread_sampler(t.kernel_id), {}, looked_before};
+    }
+    w.look = looks_;
+    if (!w.sampler.knows_waiting()) all.knows_runnable = false;
     const auto now = w.sampler.sample();
     if (!now) continue;  // it is just leaving
-    times_.computing += std::max(nanoseconds{}, now->running - w.last.running);
-    times_.runnable += std::max(nanoseconds{}, now->waiting - w.last.waiting);
+    const auto at = prim::clock::now();
+    const auto share = [length = at - w.at](nanoseconds part) {
+      return length > length.zero() ? std::max(0.0, std::chrono::duration<double>(part) / length)
+                                    : 0;
+    };
+    all.computing += share(now->running - w.last.running);
+    all.runnable += share(now->waiting - w.last.waiting);
     w.last = *now;
+    w.at = at;
   }
-  return times_;
+  for (watched& w : watched_) {
+    if (w.look != looks_) w = {};  // it has left, and its file can be closed
+  }
+  return all;
 }
 
 const pool_signals::surroundings& pool_signals::look_around(prim::time_point now) {

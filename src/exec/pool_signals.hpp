@@ -27,10 +27,10 @@ class pool_signals {
     unsigned index;  // in the pool
     int kernel_id;
   };
-  // Of all threads together, those that have left included; they only grow.
-  struct thread_times {
-    std::chrono::nanoseconds computing{};
-    std::chrono::nanoseconds runnable{};
+  // Of all threads together, on the average since they were looked at before.
+  struct activity {
+    double computing = 0;
+    double runnable = 0;
     bool knows_runnable = true;
   };
   // Of the last tenth of a second or so.
@@ -41,7 +41,7 @@ class pool_signals {
   };
 
   // Some 1 µs a thread, some 5 more when it is new.
-  const thread_times& look_at_threads(std::span<const thread> threads);
+  activity look_at_threads(std::span<const thread> threads);
 
   // Reads what has become old: at most ten times a second.
   const surroundings& look_around(prim::time_point now);
@@ -59,6 +59,8 @@ class pool_signals {
     int kernel_id = 0;
     kernel::thread_sampler sampler{};
     kernel::schedstat last{};
+    prim::time_point at{};
+    unsigned look = 0;
   };
   struct look {
     prim::time_point at{};
@@ -68,7 +70,8 @@ class pool_signals {
   };
 
   std::vector<watched> watched_;  // by index
-  thread_times times_;
+  prim::time_point looked_at_{};
+  unsigned looks_ = 0;
 
   std::vector<kernel::cgroup_chain> groups_;
   kernel::cpu_set cpus_;

@@ -177,17 +177,17 @@ void pool_sizer::set_on(bool on) noexcept {
 void pool_sizer::run() {
   while (rest()) {
     look_again_ = first_.look_again;
-    sums begin = add_up();
+    look begin = take_look();
     for (;;) {
       pay();
       if (!pause_until(begin.at + pause_length())) break;
-      const sums end = add_up();
+      const look end = take_look();
       allowance_.earn(end.at - begin.at, cores_);
       update_bounds(end.at);
       is_quiet_ = end.completed == begin.completed && begin.queued == 0 && end.queued == 0;
       const bool changed = decide(between(begin, end));
       if (may_rest()) break;
-      begin = changed ? add_up() : end;
+      begin = changed ? take_look() : end;
     }
   }
   pay();
@@ -235,7 +235,7 @@ void pool_sizer::pay() noexcept {
   cpu_time_.store(now.count(), prim::relaxed);
 }
 
-pool_sizer::sums pool_sizer::add_up() {
+pool_sizer::look pool_sizer::take_look() {
   threads_.clear();
   {
     const prim::scoped_lock lock(core_.threads_mutex_);
@@ -244,7 +244,7 @@ pool_sizer::sums pool_sizer::add_up() {
       if (id != 0) threads_.push_back({w->index, id});
     }
   }
-  sums s;
+  look s;
   s.completed = core_.completed_.read();
   for (const auto& each : core_.slots()) s.completed += each->completed.read();
   s.queued = core_.queued_jobs();
@@ -255,7 +255,7 @@ pool_sizer::sums pool_sizer::add_up() {
   return s;
 }
 
-sizing::window pool_sizer::between(const sums& begin, const sums& end) {
+sizing::window pool_sizer::between(const look& begin, const look& end) {
   const auto& around = signals_.look_around(end.at);
   sizing::window w;
   w.end = since_birth(end.at);
@@ -266,8 +266,9 @@ sizing::window pool_sizer::between(const sums& begin, const sums& end) {
   w.most = std::max(min_, thread_cap_ != 0 ? std::min(thread_cap_, headroom_) : headroom_);
   const double length = seconds(w.length);
   w.busy = seconds(end.busy - begin.busy) / length;
-  w.computing = seconds(end.threads.computing - begin.threads.computing) / length;
-  w.runnable = seconds(end.threads.runnable - begin.threads.runnable) / length;
+  w.computing = end.threads.computing;
+  // A wait is booked where it ends, in one sum with what came before this window.
+  w.runnable = std::min(end.threads.runnable, std::max(0.0, w.busy - w.computing));
   w.knows_runnable = end.threads.knows_runnable;
   w.completed = end.completed - begin.completed;
   w.queued = std::min(begin.queued, end.queued);

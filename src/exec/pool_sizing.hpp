@@ -69,11 +69,11 @@ class pool_sizer {
   sizing_report report() const;
 
  private:
-  // The sums of everything since the pool began, at one moment.
-  struct sums {
+  // Counted since the pool began; what the threads do is the average since the last look.
+  struct look {
     prim::time_point at{};
     std::chrono::nanoseconds busy{};
-    pool_signals::thread_times threads{};
+    pool_signals::activity threads{};
     std::uint64_t completed = 0;
     std::uint64_t queued = 0;
   };
@@ -84,8 +84,8 @@ class pool_sizer {
   bool rest() noexcept;
   bool may_rest() noexcept;
   bool pause_until(prim::time_point when) noexcept;
-  sums add_up();
-  sizing::window between(const sums& begin, const sums& end);
+  look take_look();
+  sizing::window between(const look& begin, const look& end);
   bool decide(const sizing::window& now);
   void apply(const sizing::window& now, const sizing::choice& c);
   void cap_threads(const sizing::window& now);

@@ -333,6 +333,7 @@ void pool_core::set_limit(unsigned limit) noexcept {
           remove_idle(s);
           state_.sleeper_leaves();
           s.where = slot::place::unstarted;
+          give_away_deque(s);  // what the task submitted whose thread waits
         }
       }
       if (s.number >= limit) give_away_inbox(s);

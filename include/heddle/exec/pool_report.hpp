@@ -23,9 +23,14 @@ struct sizing_report {
 };
 
 struct pool_report {
+  struct option {
+    std::string name{};
+    std::string value{};
+  };
+
   std::string name{};
-  std::chrono::nanoseconds age{};      // since the pool was made
-  std::vector<std::string> options{};  // those that differ from the defaults, in words
+  std::chrono::nanoseconds age{};  // since the pool was made
+  std::vector<option> options{};   // that differ from their defaults
   pool_statistics statistics{};
   std::optional<sizing_report> sizing{};  // of an adaptive pool
 
