@@ -1,5 +1,16 @@
+// The law of docs/guide/how-the-pool-decides.md. In short:
+//
+// The kernel says how many workers compute, how many could but have no core, and how many sleep.
+// When work waits, cores lie idle and workers sleep, more workers are worth as many times more as
+// the cores could bear (idle_cores). When workers of ours crowd out each other, fewer are enough
+// (crowded_cores). Everything else is tried out and kept when it pays: whether growth brought
+// anything (saturation), whether there are too many for a lock, whether a neighbour on the same
+// cores leaves more to more workers.
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdio>
+#include <optional>
 
 #include <heddle/sizing/law.hpp>
 
@@ -7,23 +18,490 @@ namespace heddle::inline HEDDLE_ABI::sizing {
 
 namespace {
 
+using std::chrono::nanoseconds;
+using namespace std::chrono_literals;
+
+// How full the cores are to be.
+constexpr double full = 0.97;
+// Growth stops short of that, so that it does not overshoot.
+constexpr double aim = 0.985;
+// Growth is at most so much at once: from a guess, and when tasks were seen from begin to end.
+constexpr double largest_blind_step = 4;
+constexpr double later_blind_step = 2;
+constexpr double largest_step = 16;
+// The share of an added worker that must show in the throughput, 1 being a whole worker's work.
+constexpr double least_yield = 0.25;
+constexpr double least_trial_yield = 0.10;
+
+constexpr nanoseconds short_window = 20ms;
+constexpr nanoseconds rest_window = 50ms;
+constexpr nanoseconds longest_task = 10s;  // for which anything is waited for
+// Nothing that failed is tried again before, if the load stays the same; then twice, four times...
+constexpr nanoseconds first_pause = 4s;
+constexpr nanoseconds longest_pause = 240s;
+
+double seconds(nanoseconds t) { return std::chrono::duration<double>(t).count(); }
+
+nanoseconds from_seconds(double s) {
+  return std::chrono::duration_cast<nanoseconds>(std::chrono::duration<double>(s));
+}
+
+int rounded_up(double workers) { return static_cast<int>(std::ceil(workers - 1e-6)); }
+
+// Windows added up.
+struct tally {
+  nanoseconds time{};
+  double busy = 0, computing = 0, runnable = 0, foreign = 0;  // in worker-seconds
+  double completed = 0;
+  double switches = 0;
+
+  void add(const window& w) {
+    const double s = seconds(w.length);
+    time += w.length;
+    busy += w.busy * s;
+    computing += w.computing * s;
+    runnable += w.runnable * s;
+    foreign += w.foreign * s;
+    completed += static_cast<double>(w.completed);
+    switches += static_cast<double>(w.voluntary_switches);
+  }
+
+  void add(const tally& t) {
+    time += t.time;
+    busy += t.busy;
+    computing += t.computing;
+    runnable += t.runnable;
+    foreign += t.foreign;
+    completed += t.completed;
+    switches += t.switches;
+  }
+  // What is older than some multiple of `memory` counts for less and less.
+  void forget_beyond(nanoseconds memory) {
+    if (time < 2 * memory) return;
+    time /= 2;
+    for (double* part : {&busy, &computing, &runnable, &foreign, &completed, &switches}) *part /= 2;
+  }
+
+  bool empty() const { return time == nanoseconds{}; }
+  double mean(double total) const { return empty() ? 0 : total / seconds(time); }
+  double rate() const { return mean(completed); }
+  double working() const { return mean(computing); }
+  double waiting_for_core() const { return mean(runnable); }
+  double asleep() const { return std::max(0.0, mean(busy - computing - runnable)); }
+  double of_others() const { return mean(foreign); }
+  // Little's law: so long a task is with its worker.
+  double task_seconds() const { return completed > 0 ? busy / completed : 0; }
+};
+
+// Throughput at a size in the latest windows, to tell a difference from noise.
+class rate_sample {
+ public:
+  void add(const window& w) {
+    rates_[next_] = static_cast<double>(w.completed) / seconds(w.length);
+    next_ = (next_ + 1) % most;
+    count_ = std::min(count_ + 1, most);
+  }
+  std::size_t count() const { return count_; }
+  bool full() const { return count_ == most; }
+  double mean() const {
+    double sum = 0;
+    for (std::size_t i = 0; i < count_; ++i) sum += rates_[i];
+    return count_ == 0 ? 0 : sum / static_cast<double>(count_);
+  }
+  // Squared standard error of the mean, relative to the mean.
+  double relative_variance() const {
+    const double m = mean();
+    if (count_ < 2 || m <= 0) return 1;
+    double squares = 0;
+    for (std::size_t i = 0; i < count_; ++i) squares += (rates_[i] - m) * (rates_[i] - m);
+    const auto n = static_cast<double>(count_);
+    return squares / (n - 1) / n / (m * m);
+  }
+
+ private:
+  static constexpr std::size_t most = 16;
+  std::array<double, most> rates_{};
+  std::size_t next_ = 0;
+  std::size_t count_ = 0;
+};
+
+std::string text(const char* format, double a, double b = 0, double c = 0) {
+  char line[200];
+  const int length = std::snprintf(line, sizeof line, format, a, b, c);
+  return {line, static_cast<std::size_t>(std::clamp(length, 0, static_cast<int>(sizeof line) - 1))};
+}
+
 class adaptive_law final : public law {
  public:
   choice first(double cores, int least, int most) override {
-    return {std::clamp(static_cast<int>(std::ceil(cores)), least, most), cause::start,
-            "one worker for each usable core", std::chrono::milliseconds(10)};
+    size_ = std::clamp(rounded_up(cores), least, most);
+    cores_ = cores;
+    return {size_, cause::start, text("one worker for each of %.3g usable cores", cores),
+            short_window};
   }
+
   choice next(const window& now) override {
-    const int stay = std::clamp(now.size, now.least, now.most);
-    const double used = std::max(now.computing, 0.05);
-    if (now.queued > 0 && now.busy > 0.95 * now.size && now.computing < 0.95 * now.cores &&
-        now.runnable < 0.5 * now.cores) {
-      const double wanted = std::min(4.0 * now.size, now.size * 0.97 * now.cores / used);
-      return {std::clamp(static_cast<int>(std::ceil(wanted)), now.least, now.most),
-              cause::idle_cores, "work waits and cores lie idle", std::chrono::milliseconds(20)};
+    now_ = now.end;
+    if (now.size != size_) begin_size(now.size);  // the pool could not follow
+    if (now.size < now.least || now.size > now.most) return keep_bounds(now);
+    follow_cores(now.cores);
+    watch_load(now);
+    add(now);
+
+    const bool saturated = now.queued > 0 && now.busy >= full * now.size - 0.05;
+    if (trial_) {
+      if (saturated) return go_on_with_trial(now);
+      trial_.reset();
     }
-    return {stay, cause::nothing_new, {}, std::chrono::milliseconds(50)};
+    if (auto c = shrink(now)) return *c;
+    if (!saturated) {
+      // What the application, and not the pool, limits teaches nothing.
+      seen_ = {};
+      rates_ = {};
+      return stay(now_ - begun_ > 200ms ? rest_window : short_window);
+    }
+    seen_.add(now);
+    seen_.forget_beyond(std::max<nanoseconds>(300ms, 4 * time_scale()));
+    note_silence(now);
+    if (settled()) rates_.add(now);
+    if (auto c = grow(now)) return *c;
+    return stay(now_ - begun_ > 500ms && !step_ ? rest_window : short_window);
   }
+
+ private:
+  // A size that is tried, and what was there before.
+  struct trial {
+    int before;
+    rate_sample rates_before;
+    double bar;  // the gain that makes it pay
+  };
+
+  // A step up for idle cores, until it has been seen whether it paid.
+  struct step {
+    int before;
+    double rate_before;
+    double working_before;
+    bool known;  // the rate before was measured for long enough
+  };
+
+  struct load_kind {
+    double cpu, sleep;  // seconds a task
+  };
+
+  choice stay(nanoseconds look_again) { return {size_, cause::nothing_new, {}, look_again}; }
+
+  choice change(const window& now, int size, cause why, std::string reason) {
+    size = std::clamp(size, now.least, now.most);
+    if (size == size_) return stay(short_window);
+    begin_size(size);
+    return {size, why, std::move(reason), short_window};
+  }
+
+  void begin_size(int size) {
+    size_ = size;
+    begun_ = now_;
+    all_ = seen_ = {};
+    rates_ = {};
+    if (reference_) reference_->sleep = -1;  // it may depend on the size
+  }
+
+  choice keep_bounds(const window& now) {
+    trial_.reset();
+    step_.reset();
+    return change(
+        now, now.size, cause::bounds,
+        text("no fewer than %.0f and no more than %.0f are allowed now", now.least, now.most));
+  }
+
+  void add(const window& now) {
+    all_.add(now);
+    all_.forget_beyond(std::max<nanoseconds>(40ms, 2 * time_scale()));
+    if (now.knows_switches && now.voluntary_switches > 0 && all_.switches >= 5) {
+      sleep_seconds_ = all_.asleep() * seconds(all_.time) / all_.switches;
+    }
+    if (seen_.completed >= size_) task_seconds_ = seen_.task_seconds();
+  }
+
+  // How long to look before what is seen is typical: as long as a task takes (Little's law), as
+  // its sleeps take, and as no task at all ended.
+  nanoseconds time_scale() const {
+    const double known = std::max(task_seconds_, sleep_seconds_);
+    return std::clamp(std::max({from_seconds(known), silence_, longest_silence_}), nanoseconds{},
+                      longest_task);
+  }
+  void note_silence(const window& now) {
+    if (now.completed == 0) {
+      silence_ += now.length;
+      return;
+    }
+    if (silence_ > short_window) longest_silence_ = std::max(longest_silence_, silence_);
+    silence_ = {};
+  }
+
+  // The workers of this size have had time for a task each.
+  bool settled() const {
+    return now_ - begun_ >= std::max<nanoseconds>(short_window, time_scale() * 11 / 10);
+  }
+
+  void follow_cores(double cores) {
+    const bool changed = std::abs(cores - cores_) > 0.05 * cores_;
+    cores_ = cores;
+    if (changed) forget_load();
+  }
+
+  // Forgets what was learnt when tasks have become others.
+  void watch_load(const window& now) {
+    if (now.completed == 0) return;
+    const double n = static_cast<double>(now.completed);
+    const double length = seconds(now.length);
+    const double cpu = now.computing * length / n;
+    const double sleep = std::max(0.0, now.busy - now.computing - now.runnable) * length / n;
+    if (!reference_) {
+      reference_ = {cpu, sleep};
+      return;
+    }
+    load_kind& r = *reference_;
+    if (r.sleep < 0 && settled()) r.sleep = sleep;
+    const auto differs = [](double a, double b) {
+      return std::max(a, b) > 20e-6 && (a > 2.5 * b || b > 2.5 * a);
+    };
+    const bool other =
+        differs(cpu, r.cpu) || (r.sleep >= 0 && !trial_ && differs(sleep + cpu, r.sleep + r.cpu));
+    odd_windows_ = other ? odd_windows_ + 1 : 0;
+    if (odd_windows_ >= 2) return forget_load();
+    if (other) return;
+    r.cpu += 0.1 * (cpu - r.cpu);
+    if (r.sleep >= 0) r.sleep += 0.1 * (sleep - r.sleep);
+  }
+
+  void forget_load() {
+    reference_.reset();
+    odd_windows_ = 0;
+    ceiling_.reset();
+    idle_at_.reset();
+    step_.reset();
+    try_fewer_ = false;
+    fewer_is_better_ = false;
+    no_trial_before_ = {};
+    pause_ = first_pause;
+    all_ = seen_ = {};
+    rates_ = {};
+    task_seconds_ = sleep_seconds_ = 0;
+    longest_silence_ = {};
+    blind_steps_ = 0;
+  }
+
+  // Too many of ours want the cores, and the cores are ours.
+  std::optional<choice> shrink(const window& now) {
+    if (!now.knows_runnable || size_ <= rounded_up(cores_)) return std::nullopt;
+    if (all_.time <
+        std::max<nanoseconds>(40ms, std::min<nanoseconds>(time_scale() * 11 / 10, 500ms))) {
+      return std::nullopt;
+    }
+    const double working = all_.working();
+    const double crowd = all_.waiting_for_core();
+    const double asleep = all_.asleep();
+    if (working < 0.9 * cores_) return std::nullopt;
+    // The number of those awake varies about its mean as the root of the number of sleepers does;
+    // what varies is no crowd.
+    const bool sleeps = asleep > 0.05 * working;
+    const double usual = sleeps ? cores_ + 2 * std::sqrt(asleep) : 0;
+    const double too_many = sleeps ? 2 * usual + cores_ : 0.5 * cores_;
+    if (crowd <= too_many) return std::nullopt;
+    const double wanted = std::max(asleep + cores_ + usual, size_ / 4.0);
+    int size = std::max(rounded_up(cores_), rounded_up(wanted));
+    if (idle_at_ && asleep > 0.5 * idle_at_->asleep) {
+      size = std::max(size, rounded_up(1.1 * idle_at_->size));
+    }
+    if (size > 0.9 * size_ && (sleeps || size_ == size)) return std::nullopt;
+    if (size >= size_) return std::nullopt;
+    step_.reset();
+    return change(now, size, cause::crowded_cores,
+                  text("%.1f workers wait for a core while %.1f sleep and %.3g cores are in use",
+                       crowd, asleep, working));
+  }
+
+  std::optional<choice> grow(const window& now) {
+    if (size_ < rounded_up(cores_) && !fewer_is_better_) {
+      return change(now, rounded_up(cores_), cause::core_count,
+                    text("one worker for each of %.3g usable cores", cores_));
+    }
+    const bool typical = settled() && seen_.completed >= size_ / 2.0 && seen_.time >= short_window;
+    if (!typical) return grow_blindly(now);
+    if (step_) {
+      if (auto c = judge_step(now)) return c;
+    }
+    if (try_fewer_) {
+      if (rates_.count() < 4) return stay(short_window);
+      try_fewer_ = false;
+      return begin_trial(now, size_ / 2, 0.03,
+                         "more workers brought nothing, so fewer may do as well");
+    }
+    const double working = seen_.working();
+    if (working > full * cores_) return std::nullopt;
+    if (seen_.asleep() < 0.03 * cores_) return contended(now);
+    if (working + seen_.waiting_for_core() > full * cores_) {
+      // Those awake come in crowds, or others have the cores: the kernel's account of these is
+      // coarse, so it takes a while to tell.
+      if (!now.knows_foreign) return contended(now);
+      if (seen_.time < 200ms) return std::nullopt;
+      if (working + seen_.of_others() > full * cores_) return contended(now);
+    }
+    if (ceiling_ && size_ >= *ceiling_ && now_ < no_trial_before_) return std::nullopt;
+    idle_at_ = idle_size{size_, seen_.asleep()};
+    return step_up(now, std::min(largest_step, aim * cores_ / std::max(working, 1e-3)), seen_);
+  }
+
+  // No task has been seen from its begin to its end, so that it may yet turn out to compute.
+  std::optional<choice> grow_blindly(const window& now) {
+    const nanoseconds patience = short_window * (1 << std::min(2 * blind_steps_, 16));
+    if (now_ - begun_ < patience || seen_.time < short_window) return std::nullopt;
+    if (seen_.working() + seen_.waiting_for_core() > 0.5 * cores_) return std::nullopt;
+    if (ceiling_ && size_ >= *ceiling_ && now_ < no_trial_before_) return std::nullopt;
+    const double factor = std::min(blind_steps_ == 0 ? largest_blind_step : later_blind_step,
+                                   aim * cores_ / std::max(seen_.working(), 1e-3));
+    const int steps = blind_steps_ + 1;
+    auto c = step_up(now, factor, seen_);
+    blind_steps_ = steps;
+    return c;
+  }
+
+  choice step_up(const window& now, double factor, const tally& seen) {
+    const int size =
+        std::clamp(std::max(size_ + 1, rounded_up(size_ * factor)), now.least, now.most);
+    if (size == size_) return stay(rest_window);
+    blind_steps_ = 0;
+    const double working = seen.working();
+    const double asleep = seen.asleep();
+    const bool known = seen.time >= std::max<nanoseconds>(2 * time_scale(), 2 * short_window) &&
+                       seen.completed >= std::max(20, size_);
+    step_ = step{size_, seen.rate(), working, known};
+    return change(now, size, cause::idle_cores,
+                  text("work waits, and of %.3g cores %.3g are in use while %.1f workers sleep",
+                       cores_, working, asleep));
+  }
+
+  // Whether the last step up brought anything.
+  std::optional<choice> judge_step(const window& now) {
+    const step s = *step_;
+    const double grown = static_cast<double>(size_) / s.before - 1;
+    const double rate_gain = seen_.rate() / std::max(s.rate_before, 1e-9) - 1;
+    const double work_gain = seen_.working() / std::max(s.working_before, 1e-9) - 1;
+    if (!s.known || std::max(rate_gain, work_gain) >= least_yield * grown) {
+      step_.reset();
+      return std::nullopt;
+    }
+    const bool sure = seen_.completed >= std::max(20, size_) &&
+                      seen_.time >= std::max<nanoseconds>(100ms, 3 * time_scale());
+    if (!sure) return stay(short_window);
+    step_.reset();
+    idle_at_.reset();
+    const int grown_to = size_;
+    postpone_trials();
+    // At its pace before, a task needs so many workers to reach this throughput (Little's law).
+    const double needed = s.before * std::max(1.0, 1 + rate_gain);
+    const bool nothing_gained = rate_gain < 0.05;
+    const int size =
+        nothing_gained ? s.before : std::clamp(rounded_up(1.15 * needed), s.before, size_);
+    ceiling_ = size;
+    try_fewer_ = nothing_gained && s.before <= rounded_up(2 * cores_);
+    if (nothing_gained) {
+      return change(now, size, cause::saturation,
+                    text("%.0f workers did no more than %.0f do", grown_to, s.before));
+    }
+    return change(
+        now, size, cause::saturation,
+        text("%.0f workers instead of %.0f did %.2f times as much: what the tasks wait for "
+             "gives no more",
+             grown_to, s.before, 1 + rate_gain));
+  }
+
+  // The cores are wanted by others, or held back, or lost to what cannot be seen.
+  std::optional<choice> contended(const window& now) {
+    if (seen_.time < 150ms || rates_.count() < 6 || now_ < no_trial_before_) return std::nullopt;
+    const double working = seen_.working();
+    if (working > 0.92 * cores_ || seen_.waiting_for_core() < 0.05 * cores_) return std::nullopt;
+    if (now.throttled > 0.05) return std::nullopt;
+    // A scheduler that shares the cores out by threads gives more to more.
+    return begin_trial(
+        now, 2 * size_, least_trial_yield,
+        text("others use, or hold back, %.3g of %.3g cores", cores_ - working, cores_));
+  }
+
+  choice begin_trial(const window& now, int size, double bar, std::string reason) {
+    size = std::clamp(size, now.least, now.most);
+    if (size == size_) {
+      postpone_trials();
+      return stay(rest_window);
+    }
+    const trial begun{size_, rates_, bar};
+    choice c = change(now, size, cause::trial, std::move(reason));
+    trial_ = begun;
+    return c;
+  }
+
+  choice go_on_with_trial(const window& now) {
+    if (!settled() || now_ - begun_ <= short_window) return stay(short_window);
+    rates_.add(now);
+    if (rates_.count() < 4) return stay(short_window);
+    const trial t = *trial_;
+    const double gain = rates_.mean() / std::max(t.rates_before.mean(), 1e-9) - 1;
+    const double error = std::sqrt(rates_.relative_variance() + t.rates_before.relative_variance());
+    if (std::abs(gain - t.bar) < 2 * error && !rates_.full()) return stay(short_window);
+    trial_.reset();
+    const std::string outcome = text("%.0f workers instead of %.0f changed throughput by %+.0f %%",
+                                     size_, t.before, gain * 100);
+    if (gain < t.bar) {
+      postpone_trials();
+      return change(now, t.before, cause::trial_failed, outcome);
+    }
+    fewer_is_better_ = size_ < t.before;
+    if (fewer_is_better_) {
+      ceiling_ = size_;
+      try_fewer_ = size_ > 1;
+    } else {
+      no_trial_before_ = {};
+      pause_ = first_pause;
+    }
+    return {size_, cause::trial_paid, outcome, short_window};
+  }
+
+  void postpone_trials() {
+    no_trial_before_ = now_ + pause_;
+    pause_ = std::min(longest_pause, 4 * pause_);
+  }
+
+  struct idle_size {
+    int size;
+    double asleep;
+  };
+
+  int size_ = 1;
+  double cores_ = 1;
+  nanoseconds now_{};
+  nanoseconds begun_{};  // when this size began
+
+  // Since then, the later windows above all: all of them, and those in which work waited.
+  tally all_, seen_;
+  rate_sample rates_;  // after the size had settled
+
+  // What is known of the tasks.
+  double task_seconds_ = 0;
+  double sleep_seconds_ = 0;
+  nanoseconds silence_{};  // in which no task ended
+  nanoseconds longest_silence_{};
+  std::optional<load_kind> reference_;
+  int odd_windows_ = 0;
+
+  int blind_steps_ = 0;
+  std::optional<step> step_;
+  std::optional<trial> trial_;
+  std::optional<int> ceiling_;        // above which growth has not paid
+  std::optional<idle_size> idle_at_;  // too small, as has been seen
+  bool try_fewer_ = false;
+  bool fewer_is_better_ = false;
+  nanoseconds no_trial_before_{};
+  nanoseconds pause_ = first_pause;
 };
 
 }  // namespace
