@@ -5,11 +5,11 @@
 //                     [--rounds N]
 //
 // --rows keeps the rows whose name contains one of the texts, --contenders these contenders alone.
-// The plan is JSON:
+// The plan is JSON, in which {bin} stands for BIN_DIR:
 //   title       what the table is called
 //   rounds      how many rounds count; one more is run first and thrown away
 //   contenders  NAME: {"command": [...], "jobs": N, "stdin": "numbers"}
-//               {bin} in a word is BIN_DIR, {tmp} a folder that is removed at the end; stdin is
+//               {tmp} in a word is a folder that is removed at the end; stdin is
 //               /dev/null, or the numbers 1 to N, a line each; stdout and stderr are dropped, but
 //               for a contender whose row measures "printed"
 //   rows        {"row", "unit", "better": "lower"|"higher", "measure", "heddle", "peers":
@@ -311,12 +311,12 @@ void print_table(const std::string& title, const json& result) {
 }
 
 // The contenders of the plan that are installed.
-field contenders_of(const json& plan, const std::string& bin, const fs::path& folder) {
+field contenders_of(const json& plan, const fs::path& folder) {
   field there;
   for (const auto& [name, description] : plan.at("contenders").items()) {
     contender one{name, {}, description.value("jobs", 1L), "/dev/null"};
     for (const std::string word : description.at("command"))
-      one.command.push_back(replaced(replaced(word, "{bin}", bin), "{tmp}", folder.string()));
+      one.command.push_back(replaced(word, "{tmp}", folder.string()));
     if (!is_there(one.command.at(0))) {
       fmt::print(stderr, "{}: {} is not there, so it is not measured\n", name, one.command[0]);
       continue;
@@ -432,8 +432,9 @@ int main(int argc, char** argv) {
   try {
     if (folder.empty()) fail_with_errno("mkdtemp");
     const std::span options(argv + 5, static_cast<std::size_t>(argc - 5));
-    const json plan = chosen_part(json::parse(std::ifstream(argv[1])), choices_of(options));
-    const auto there = contenders_of(plan, argv[2], folder);
+    const auto text = replaced(read_file(argv[1]), "{bin}", argv[2]);
+    const json plan = chosen_part(json::parse(text), choices_of(options));
+    const auto there = contenders_of(plan, folder);
     auto heats = heats_of(plan.at("rows"), there);
     if (heats.empty()) throw std::runtime_error("no contender is there, or no such row");
     run_rounds(heats, plan.value("rounds", 7), folder);

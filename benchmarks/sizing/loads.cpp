@@ -42,6 +42,8 @@ class requesting final : public load {
     compute(some_computing / 2);
   }
 
+  double companions_cpu_seconds() const override { return server_.cpu_seconds(); }
+
  private:
   companion server_{"server", {"16", "5000"}};
   std::uint16_t port_ = static_cast<std::uint16_t>(std::stoi(server_.first_line()));
@@ -144,6 +146,8 @@ class crowded final : public sleeping {
       neighbour_.pause();
     }
   }
+
+  double companions_cpu_seconds() const override { return neighbour_.cpu_seconds(); }
 
  private:
   companion neighbour_{

@@ -33,6 +33,9 @@ class load {
   // Called at the beginning of each phase, by the thread that made the load.
   virtual void enter(std::size_t /*phase*/) {}
 
+  // CPU time that programs have used which belong to the load.
+  virtual double companions_cpu_seconds() const { return 0; }
+
   // What a reader of the results should know; may be empty.
   virtual std::string remark() const { return {}; }
 };

@@ -43,16 +43,17 @@ bool is_promising(const trial& one, const std::map<std::string, double>& best, d
 
 }  // namespace
 
-oracle_book::oracle_book(std::filesystem::path file, std::string bin, bool anew)
-    : file_(std::move(file)), bin_(std::move(bin)) {
+oracle_book::oracle_book(std::filesystem::path file, laboratory& where, bool anew)
+    : file_(std::move(file)), where_(&where) {
   if (!anew && std::filesystem::exists(file_)) {
     book_ = json::parse(std::ifstream(file_));
   } else {
     book_ = {{"turns_per_microsecond", measure_turns_per_microsecond()}, {"loads", json::object()}};
   }
+  where.set_turns_per_microsecond(book_.at("turns_per_microsecond"));
 }
 
-json oracle_book::tried(const std::string& load, const sweep& how) const {
+json oracle_book::tried(const std::string& load, const sweep& how) {
   trials all;
   for (int round = 0; round < how.runs; ++round) {
     const auto best = best_rates(all);
@@ -64,7 +65,7 @@ json oracle_book::tried(const std::string& load, const sweep& how) const {
       const order what{load, fmt::format("fixed:{}", size),
                        how.phased ? 2 * how.seconds : how.seconds, how.warm_up,
                        how.phased ? how.seconds : 0};
-      const auto result = carry_out(what, bin_, turns_per_microsecond());
+      const auto result = where_->carry_out(what);
       auto& one = all[size];
       for (const auto& each : result.stretches)
         one.rates[each.kind].push_back(result.rate(each.kind, how.warm_up));

@@ -29,21 +29,17 @@ struct best_size {
 class oracle_book {
  public:
   // What `file` has is used again, unless it is to be found `anew`.
-  oracle_book(std::filesystem::path file, std::string bin, bool anew);
-
-  double turns_per_microsecond() const { return book_.at("turns_per_microsecond"); }
+  oracle_book(std::filesystem::path file, laboratory& where, bool anew);
 
   // The best sizes of a load, for each kind of stretch. Runs what is not in the book yet: each size
   // once, in turn, again and again; those that fall behind clearly are not tried again.
   std::vector<best_size> best(const std::string& load, const sweep& how);
 
-  const nlohmann::ordered_json& pages() const { return book_; }
-
  private:
-  nlohmann::ordered_json tried(const std::string& load, const sweep& how) const;
+  nlohmann::ordered_json tried(const std::string& load, const sweep& how);
 
   std::filesystem::path file_;
-  std::string bin_;
+  laboratory* where_;
   nlohmann::ordered_json book_;
 };
 

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <thread>
 
 #include "../compare/figures.hpp"
 
@@ -29,10 +31,10 @@ std::string output_of(const std::string& command) {
 
 }  // namespace
 
-outcome carry_out(const order& what, const std::string& bin, double turns_per_microsecond) {
+outcome laboratory::carry_out_once(const order& what) const {
   const json told = json::parse(output_of(fmt::format(
-      "{}/sizing/sizing_run {} {} {} --json --warm-up {} --phase {} --turns {}", bin, what.load,
-      what.contender, what.seconds, what.warm_up, what.phase_seconds, turns_per_microsecond)));
+      "{}/sizing/sizing_run {} {} {} --json --warm-up {} --phase {} --turns {}", bin_, what.load,
+      what.contender, what.seconds, what.warm_up, what.phase_seconds, turns_)));
   outcome result;
   result.what = what;
   result.bucket_seconds = told.at("bucket_seconds");
@@ -51,8 +53,23 @@ outcome carry_out(const order& what, const std::string& bin, double turns_per_mi
   result.task_mean = told.at("task_mean");
   result.cpu_seconds = told.at("cpu_seconds");
   result.controller_seconds = told.at("controller_seconds");
+  result.foreign_cores = told.at("foreign_cores");
   result.remark = told.at("remark");
   return result;
+}
+
+outcome laboratory::carry_out(const order& what) {
+  constexpr double bearable = 0.04;  // cores; our own runner, and the kernel's threads, use some
+  ++runs_;
+  std::optional<outcome> best;
+  for (int i = 0; i < patience_; ++i) {
+    if (i > 0) std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    auto next = carry_out_once(what);
+    if (!best || next.foreign_cores < best->foreign_cores) best = std::move(next);
+    if (best->foreign_cores <= bearable) return std::move(*best);
+  }
+  ++disturbed_;
+  return std::move(*best);
 }
 
 double outcome::work_between(double begin, double end) const {

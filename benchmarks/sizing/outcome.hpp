@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bench {
@@ -39,6 +40,7 @@ struct outcome {
   double task_mean = 0;
   double cpu_seconds = 0;
   double controller_seconds = 0;
+  double foreign_cores = 0;
   std::string remark;
 
   double work_between(double begin, double end) const;
@@ -46,8 +48,30 @@ struct outcome {
   double rate(const std::string& kind, double skipped) const;
 };
 
-// Starts BIN_DIR/sizing/sizing_run and waits for it. Throws std::runtime_error when it fails.
-outcome carry_out(const order& what, const std::string& bin, double turns_per_microsecond);
+// Starts sizing_run and waits for it, again and again until no other program has disturbed it.
+class laboratory {
+ public:
+  laboratory(std::string bin, int patience) : bin_(std::move(bin)), patience_(patience) {}
+
+  void set_turns_per_microsecond(double turns) { turns_ = turns; }
+
+  // The run that was disturbed least, of `patience` at most. Throws std::runtime_error when
+  // sizing_run fails.
+  outcome carry_out(const order& what);
+
+  int runs() const { return runs_; }
+  // Of them: for all the patience, others used more of the CPUs than they should.
+  int disturbed() const { return disturbed_; }
+
+ private:
+  outcome carry_out_once(const order& what) const;
+
+  std::string bin_;
+  int patience_;
+  double turns_ = 0;
+  int runs_ = 0;
+  int disturbed_ = 0;
+};
 
 // What the best fixed sizes reach: tasks per second in each kind of stretch.
 struct pace {

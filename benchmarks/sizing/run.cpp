@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "loads.hpp"
+#include "surroundings.hpp"
 #include "work.hpp"
 
 namespace bench {
@@ -91,6 +92,7 @@ class runner {
   run_result run() {
     enter_next_phase();
     result_.phases[0].at = 0;
+    const double foreign_before = foreign_seconds();
     auto options = options_of(settings_.contender);
     start_ = clock::now();
     heddle::thread_pool pool(std::move(options));
@@ -99,6 +101,7 @@ class runner {
       post_due(pool);
       std::this_thread::sleep_for(tick);
     }
+    result_.foreign_cores = (foreign_seconds() - foreign_before) / now();
     over_.store(true);
     result_.choices = recorded();
     result_.cpu_seconds = cpu_seconds_of_process();
@@ -118,6 +121,10 @@ class runner {
   static constexpr std::uint64_t backlog = 4096;
 
   double now() const { return seconds(clock::now() - start_).count(); }
+
+  double foreign_seconds() const {
+    return cpu_seconds_of_machine() - cpu_seconds_of_process() - load_->companions_cpu_seconds();
+  }
 
   void enter_next_phase() {
     if (phases_.empty()) {

@@ -32,6 +32,7 @@ struct run_result {
   double task_mean = 0;  // microseconds, from the beginning
   double cpu_seconds = 0;
   double controller_seconds = 0;  // CPU
+  double foreign_cores = 0;       // that programs used which have nothing to do with the run
   std::string remark;
 };
 

@@ -3,6 +3,7 @@
 // usage: runner PLAN BIN_DIR OUTPUT.json COMMIT [--quick] [--loads NAME,...] [--contenders
 // NAME,...]
 //               [--rounds N] [--new-oracle] [--mixtures [FIRST-LAST]] [--picture FILE]
+//               [--patience N]
 //
 // The best fixed sizes are searched for once and kept beside OUTPUT, as *_oracle.json, so that a
 // change of the law needs no new search. Then the best size, measured in fresh runs, and the
@@ -45,6 +46,7 @@ struct choices {
   std::optional<int> rounds;
   std::optional<std::pair<std::uint64_t, std::uint64_t>> mixtures;
   std::string picture;
+  int patience = 5;
 };
 
 choices choices_of(std::span<char*> arguments) {
@@ -66,6 +68,9 @@ choices choices_of(std::span<char*> arguments) {
     } else if (option == "--rounds") {
       chosen.rounds = std::stoi(value());
       if (*chosen.rounds < 1) throw std::invalid_argument("--rounds wants at least 1");
+    } else if (option == "--patience") {
+      chosen.patience = std::stoi(value());
+      if (chosen.patience < 1) throw std::invalid_argument("--patience wants at least 1");
     } else if (option == "--picture") {
       chosen.picture = value();
     } else if (option == "--mixtures") {
@@ -93,8 +98,8 @@ struct final_settings {
 
 class comparison {
  public:
-  comparison(bench::oracle_book& book, std::string bin, final_settings settings)
-      : book_(&book), bin_(std::move(bin)), settings_(settings) {}
+  comparison(bench::oracle_book& book, bench::laboratory& where, final_settings settings)
+      : book_(&book), where_(&where), settings_(settings) {}
 
   bench::load_result compare(const std::string& load, const bench::sweep& how,
                              const words& contenders, int phases = 0) const {
@@ -119,9 +124,8 @@ class comparison {
         const auto& name = entrants[(i + static_cast<std::size_t>(round)) % entrants.size()];
         fmt::print(stderr, "\r{}: round {} of {}, {}            ", load, round + 1,
                    settings_.rounds, name);
-        runs[name] = bench::carry_out(
-            {load, name, seconds, settings_.warm_up, phases > 0 ? settings_.phase_seconds : 0},
-            bin_, book_->turns_per_microsecond());
+        runs[name] = where_->carry_out(
+            {load, name, seconds, settings_.warm_up, phases > 0 ? settings_.phase_seconds : 0});
       }
       const auto paces = paces_of(result.oracle, runs);
       const auto& best = runs.at(fixed(result.oracle.front()));
@@ -141,8 +145,7 @@ class comparison {
   // How often the size changes when nothing else does, and what looking costs.
   bench::rest_report rest(const std::string& load, double seconds, double after) const {
     fmt::print(stderr, "\r{}: at rest            \n", load);
-    const auto run = bench::carry_out({load, bench::own_name, seconds, after, 0}, bin_,
-                                      book_->turns_per_microsecond());
+    const auto run = where_->carry_out({load, bench::own_name, seconds, after, 0});
     return {bench::steps_a_minute(run, after), run.controller_seconds / run.cpu_seconds};
   }
 
@@ -177,7 +180,7 @@ class comparison {
   }
 
   bench::oracle_book* book_;
-  std::string bin_;
+  bench::laboratory* where_;
   final_settings settings_;
 };
 
@@ -202,11 +205,11 @@ final_settings final_of(const json& settings, const choices& chosen) {
 
 std::vector<bench::load_result> compare_named(const json& plan, const json& settings,
                                               const choices& chosen, bench::oracle_book& book,
-                                              const std::string& bin) {
+                                              bench::laboratory& where) {
   const words contenders =
       chosen.contenders.empty() ? settings.at("contenders").get<words>() : chosen.contenders;
   const auto& finals = settings.at("final");
-  const comparison all(book, bin, final_of(finals, chosen));
+  const comparison all(book, where, final_of(finals, chosen));
   std::vector<bench::load_result> results;
   for (const auto& known : bench::named_loads()) {
     if (!chosen.loads.empty() &&
@@ -229,12 +232,12 @@ std::vector<bench::load_result> compare_named(const json& plan, const json& sett
 // Loads made at random. Those in which we did worst are measured once more, since the worst of many
 // noisy figures looks worse than it is.
 json compare_mixtures(const json& plan, const choices& chosen, bench::oracle_book& book,
-                      const std::string& bin) {
+                      bench::laboratory& where) {
   const auto& settings = plan.at("mixtures");
   const words contenders =
       chosen.contenders.empty() ? settings.at("contenders").get<words>() : chosen.contenders;
   const auto finals = final_of(settings.at("final"), chosen);
-  const comparison all(book, bin, finals);
+  const comparison all(book, where, finals);
   const auto how = sweep_of(settings.at("sweep"), json::object());
   struct mixture {
     std::uint64_t seed;
@@ -277,7 +280,7 @@ json compare_mixtures(const json& plan, const choices& chosen, bench::oracle_boo
   auto again = finals;
   again.rounds = settings.at("rounds_again");
   again.seconds = settings.at("seconds_again");
-  const comparison second(book, bin, again);
+  const comparison second(book, where, again);
   fmt::print("\nThe ten in which {} did worst, and what they gave when measured again:\n\n",
              contenders[0]);
   fmt::print("| Seed | best size | share | again | tasks |\n|---|---|---|---|---|\n");
@@ -302,7 +305,6 @@ void write_file(const fs::path& path, const std::vector<bench::load_result>& res
 
 int run(std::span<char*> arguments) {
   const fs::path output = arguments[2];
-  const std::string bin = arguments[1];
   const auto chosen = choices_of(arguments.subspan(4));
   const json plan = json::parse(std::ifstream(arguments[0]));
   const json& settings = plan.at(chosen.quick ? "quick" : "thorough");
@@ -310,7 +312,8 @@ int run(std::span<char*> arguments) {
   auto book_file = output;
   book_file.replace_filename(output.stem().string() + (chosen.quick ? "_quick" : "") +
                              "_oracle.json");
-  bench::oracle_book book(book_file, bin, chosen.new_oracle);
+  bench::laboratory where(arguments[1], chosen.patience);
+  bench::oracle_book book(book_file, where, chosen.new_oracle);
 
   json result{
       {"machine", bench::machine()}, {"compiler", HEDDLE_COMPILER}, {"commit", arguments[3]}};
@@ -318,9 +321,9 @@ int run(std::span<char*> arguments) {
              plan.at("title").get<std::string>(), result["machine"].get<std::string>(),
              HEDDLE_COMPILER, arguments[3]);
   if (chosen.mixtures) {
-    result["rows"] = compare_mixtures(plan, chosen, book, bin);
+    result["rows"] = compare_mixtures(plan, chosen, book, where);
   } else {
-    const auto results = compare_named(plan, settings, chosen, book, bin);
+    const auto results = compare_named(plan, settings, chosen, book, where);
     if (results.empty()) throw std::invalid_argument("no such load");
     result["rows"] = bench::rows_of(results);
     fmt::print("{}", bench::tables_of(results));
@@ -328,6 +331,8 @@ int run(std::span<char*> arguments) {
     write_file(fs::path(output).replace_extension("svg"), results, bench::write_plot);
     if (!chosen.picture.empty()) write_file(chosen.picture, results, bench::write_plot);
   }
+  fmt::print("\n{} runs; in {} of them other programs used the CPUs, too.\n", where.runs(),
+             where.disturbed());
   std::ofstream(output) << result.dump(2) << '\n';
   return 0;
 }
@@ -339,7 +344,7 @@ int main(int argc, char** argv) {
     fmt::print(stderr,
                "usage: runner PLAN BIN_DIR OUTPUT.json COMMIT [--quick] [--loads NAME,...]\n"
                "              [--contenders NAME,...] [--rounds N] [--new-oracle]\n"
-               "              [--mixtures [FIRST-LAST]] [--picture FILE]\n");
+               "              [--mixtures [FIRST-LAST]] [--picture FILE] [--patience N]\n");
     return 2;
   }
   try {

@@ -33,6 +33,7 @@ void print_json(const bench::run_settings& settings, const bench::run_result& re
            {"task_mean", result.task_mean},
            {"cpu_seconds", result.cpu_seconds},
            {"controller_seconds", result.controller_seconds},
+           {"foreign_cores", result.foreign_cores},
            {"windows", result.choices.windows},
            {"remark", result.remark}};
   out["phases"] = json::array();
@@ -80,9 +81,9 @@ void print_text(const bench::run_result& result) {
   fmt::print(
       "tasks {}, task time mean {:.1f} us, p99 {:.1f} us, CPU {:.2f} s, of it the controller "
       "{:.4f} s, "
-      "{} windows\n",
+      "{} windows; others used {:.2f} cores\n",
       all, result.task_mean, result.task_p99, result.cpu_seconds, result.controller_seconds,
-      result.choices.windows);
+      result.choices.windows, result.foreign_cores);
 }
 
 int run(std::span<char*> arguments) {

@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <cmath>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <heddle/kernel/cgroup.hpp>
@@ -152,8 +153,24 @@ companion::~companion() {
   waitpid(process_, nullptr, 0);
 }
 
+double companion::cpu_seconds() const {
+  clockid_t clock{};
+  timespec used{};
+  if (clock_getcpuclockid(process_, &clock) != 0 || clock_gettime(clock, &used) != 0) return 0;
+  return static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) * 1e-9;
+}
+
 void companion::pause() { kill(process_, SIGSTOP); }
 void companion::go_on() { kill(process_, SIGCONT); }
+
+double cpu_seconds_of_machine() {
+  std::ifstream stat("/proc/stat");
+  std::string name;
+  double user = 0, nice = 0, system = 0, idle = 0, disk = 0, irq = 0, softirq = 0, stolen = 0;
+  stat >> name >> user >> nice >> system >> idle >> disk >> irq >> softirq >> stolen;
+  // Interrupts may serve anybody, so they are left out.
+  return (user + nice + system + stolen) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
 
 std::unique_ptr<cpu_limit> make_cpu_limit() {
   if (auto by_group = group_quota::make()) return by_group;

@@ -21,6 +21,7 @@ class companion {
 
   // What the program says when it has begun.
   const std::string& first_line() const { return first_line_; }
+  double cpu_seconds() const;  // that it has used
   void pause();
   void go_on();
 
@@ -28,6 +29,10 @@ class companion {
   pid_t process_ = 0;
   std::string first_line_;
 };
+
+// CPU time that all programs of the machine have used, and what a hypervisor kept from it; 0 when
+// the kernel does not tell.
+double cpu_seconds_of_machine();
 
 // Narrows the CPU time of this process, and widens it again.
 class cpu_limit {
