@@ -10,7 +10,7 @@ done
 nothing_on_stderr
 # Every option that the source knows is in the page, and in the guide.
 for option in jobs arg-file null shell timeout retries delay halt dry-run keep-order ungroup tag results \
-  spill-limit joblog sync resume resume-failed bar report; do
+  spill-limit explain jobserver joblog sync resume resume-failed bar report; do
   grep -qE -- "--$option\b" out || fail "heddle map --help does not tell --$option"
   grep -qF -- "--$option" "$(dirname "$0")/../../docs/guide/map.md" || fail "docs/guide/map.md does not tell --$option"
 done

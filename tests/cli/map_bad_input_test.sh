@@ -9,7 +9,7 @@ usage() {
   one_line "$word"
   equal "$(cat out)" "" "standard output of a wrong command line"
 }
-for jobs in 0 -3 0% -50% x 5x 1.5 '' ' 4' +2 99999999999999999999 auto%; do
+for jobs in 0 -3 0% -50% x 5x 1.5 '' ' 4' +2 99999999999999999999 auto% auto: auto:0 auto:-1 auto:x auto:70000; do
   usage "-j" -j "$jobs" echo ::: a
 done
 usage -j -j0 echo ::: a
@@ -33,6 +33,8 @@ for halt in now soon now,fail=0 later,fail=1 now,fail=x now,success=1 ''; do
   usage "--halt" --halt "$halt" echo ::: a
 done
 usage "--report" --report=xml echo ::: a
+usage "--jobserver" --jobserver=socket echo ::: a
+usage "--explain" --explain -j 50% echo ::: a
 usage "--spill-limit" --spill-limit lots echo ::: a
 usage "--joblog" --resume echo ::: a
 usage "--joblog" --resume-failed echo ::: a

@@ -50,3 +50,11 @@ awk 'NR > 1 {print $3}' log | sort -n | awk 'NR > 1 && $1 - last < 0.19 {exit 1}
 # Nothing to gain: an input that cannot be an argument is not tried again.
 map 1 --retries 5 --report=json echo < <(printf 'a\0b\n')
 equal "$(number retries <(tail -1 err))" 0 "retries of a job that cannot be started"
+
+# A further attempt that the kernel refuses: the job is logged with the one it had.
+if command -v prlimit >/dev/null; then
+  map 255 --retries 5 --joblog log sh -c 'echo x; prlimit --pid $PPID --nofile=4:4; exit 7' ::: 1
+  one_line "cannot start any process" "Too many open files"
+  equal "$(awk 'NR > 1 {print $1, $7}' log)" "1 7" "joblog of a job whose retry was refused"
+  equal "$(cat out)" x "its output"
+fi

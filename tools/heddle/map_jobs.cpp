@@ -67,6 +67,7 @@ void map_run::start_jobs() noexcept {
   try {
     start_some();
     find_passing();
+    let_go_on();
   } catch (const std::exception& e) {
     give_up(e.what());
   }

@@ -236,11 +236,39 @@ void map_run::pass_or_keep(job_slot& slot, stream which, std::string_view bytes)
   }
   if (passing_ != &slot) {
     slot.kept[i].append(bytes);
+    if (store_.on_disk() > options_.spill_limit && &slot != eldest()) {
+      slot.pause(which);
+      held_back_ = true;
+    }
     return;
   }
   sink& to = which == stream::output ? out_ : err_;
   to.write(bytes);
   if (to.waiting() > sink::high_mark) slot.pause(which);
+}
+
+// The running job that was first among the inputs.
+job_slot* map_run::eldest() const noexcept {
+  job_slot* found = nullptr;
+  for (const auto& slot : slots_) {
+    if (!slot->running()) continue;
+    if (found == nullptr || slot->job.input.sequence < found->job.input.sequence)
+      found = slot.get();
+  }
+  return found;
+}
+
+// Jobs that were made to wait because outputs take too much disk go on when there is room again,
+// and the eldest of them in any case: others may have to wait for its end.
+void map_run::let_go_on() noexcept {
+  if (!held_back_) return;
+  held_back_ = store_.on_disk() > options_.spill_limit;
+  job_slot* const first = held_back_ ? eldest() : nullptr;
+  for (const auto& slot : slots_) {
+    if (!slot->running() || (held_back_ && slot.get() != first)) continue;
+    slot->resume(stream::output);
+    slot->resume(stream::error);
+  }
 }
 
 // Whether the job's output can go straight on: nothing else will be printed before its end, and

@@ -119,6 +119,8 @@ class map_run final : private slot_owner,
   // Output.
   void on_output(job_slot& slot, stream which, std::string_view bytes) noexcept override;
   void pass_or_keep(job_slot& slot, stream which, std::string_view bytes);
+  job_slot* eldest() const noexcept;
+  void let_go_on() noexcept;
   bool may_pass(const job_slot& slot) const;
   void let_pass(job_slot& slot);
   void find_passing();
@@ -176,6 +178,7 @@ class map_run final : private slot_owner,
   clock::time_point next_start_{};
   clock::time_point turn_ends_{};
   job_slot* passing_ = nullptr;  // the job whose output goes straight on
+  bool held_back_ = false;       // some jobs' output is not read, for want of disk
   std::string tagged_;
 
   phase phase_ = phase::running;
