@@ -39,6 +39,16 @@ bool write_to(const fs::path& file, const std::string& text) {
   return written;
 }
 
+// Where the kernel groups processes by session, a new session is as urgent as any, whatever the
+// urgency of the one it came from.
+void give_own_urgency_to(pid_t process) {
+  std::ifstream own("/proc/self/autogroup");
+  std::string word;
+  std::string nice;
+  if (own >> word >> word >> nice)
+    write_to("/proc/" + std::to_string(process) + "/autogroup", nice);
+}
+
 class group_quota final : public cpu_limit {
  public:
   // Nothing where groups cannot be made, or have no quota.
@@ -146,6 +156,7 @@ companion::companion(const std::string& program, const std::vector<std::string>&
   }
   for (char c = 0; read(ends[0], &c, 1) == 1 && c != '\n';) first_line_ += c;
   close(ends[0]);
+  give_own_urgency_to(process_);
 }
 
 companion::~companion() {
