@@ -146,6 +146,7 @@ class adaptive_law final : public law {
     if (now.size < now.least || now.size > now.most) return keep_bounds(now);
     follow_cores(now.cores);
     watch_load(now);
+    watch_pace(now);
     add(now);
 
     const bool saturated = now.queued > 0 && now.busy >= full * now.size - 0.05;
@@ -165,7 +166,8 @@ class adaptive_law final : public law {
     note_silence(now);
     if (settled()) rates_.add(now);
     if (auto c = grow(now)) return *c;
-    return stay(now_ - begun_ > 500ms && !step_ ? rest_window : short_window);
+    const bool at_rest = now_ - std::max(begun_, unrest_) > 500ms && !step_ && odd_pace_ == 0;
+    return stay(at_rest ? rest_window : short_window);
   }
 
  private:
@@ -182,6 +184,7 @@ class adaptive_law final : public law {
     double rate_before;
     double working_before;
     bool known;  // the rate before was measured for long enough
+    double completed;
   };
 
   struct load_kind {
@@ -202,6 +205,7 @@ class adaptive_law final : public law {
     begun_ = now_;
     all_ = seen_ = {};
     rates_ = {};
+    kind_ = {};
     if (reference_) reference_->sleep = -1;  // it may depend on the size
   }
 
@@ -215,7 +219,7 @@ class adaptive_law final : public law {
 
   void add(const window& now) {
     all_.add(now);
-    all_.forget_beyond(std::max<nanoseconds>(40ms, 2 * time_scale()));
+    all_.forget_beyond(std::max<nanoseconds>(100ms, 2 * time_scale()));
     if (now.knows_switches && now.voluntary_switches > 0 && all_.switches >= 5) {
       sleep_seconds_ = all_.asleep() * seconds(all_.time) / all_.switches;
     }
@@ -251,17 +255,24 @@ class adaptive_law final : public law {
 
   // Forgets what was learnt when tasks have become others.
   void watch_load(const window& now) {
-    if (now.completed == 0) return;
-    const double n = static_cast<double>(now.completed);
-    const double length = seconds(now.length);
-    const double cpu = now.computing * length / n;
-    const double sleep = std::max(0.0, now.busy - now.computing - now.runnable) * length / n;
+    if (now.completed == 0) {
+      if (task_seconds_ > 0 && silence_ > from_seconds(5 * task_seconds_) + short_window) {
+        forget_load();
+      }
+      return;
+    }
+    if (!settled()) return;  // begun tasks and ended ones do not yet match
+    kind_.add(now);
+    if (kind_.completed < std::max(10.0, size_ / 2.0)) return;
+    const double cpu = kind_.computing / kind_.completed;
+    const double sleep = kind_.asleep() * seconds(kind_.time) / kind_.completed;
+    kind_ = {};
     if (!reference_) {
       reference_ = {cpu, sleep};
       return;
     }
     load_kind& r = *reference_;
-    if (r.sleep < 0 && settled()) r.sleep = sleep;
+    if (r.sleep < 0 && !step_ && now_ - begun_ > 300ms + 2 * time_scale()) r.sleep = sleep;
     const auto differs = [](double a, double b) {
       return std::max(a, b) > 20e-6 && (a > 2.5 * b || b > 2.5 * a);
     };
@@ -274,6 +285,20 @@ class adaptive_law final : public law {
     if (r.sleep >= 0) r.sleep += 0.1 * (sleep - r.sleep);
   }
 
+  // What was seen does not count any more when the cores are used quite otherwise than before.
+  void watch_pace(const window& now) {
+    const bool other =
+        all_.time >= 3 * short_window && std::abs(now.computing - all_.working()) > 0.3 * cores_;
+    odd_pace_ = other ? odd_pace_ + 1 : 0;
+    if (odd_pace_ < 2) return;
+    odd_pace_ = 0;
+    unrest_ = now_;
+    all_ = seen_ = {};
+    rates_ = {};
+    step_.reset();
+    if (!trial_) no_trial_before_ = std::min(no_trial_before_, now_ + 200ms);
+  }
+
   void forget_load() {
     reference_.reset();
     odd_windows_ = 0;
@@ -281,19 +306,20 @@ class adaptive_law final : public law {
     idle_at_.reset();
     step_.reset();
     try_fewer_ = false;
-    fewer_is_better_ = false;
+    fewer_is_better_ = crowding_pays_ = false;
     no_trial_before_ = {};
     pause_ = first_pause;
     all_ = seen_ = {};
     rates_ = {};
     task_seconds_ = sleep_seconds_ = 0;
     longest_silence_ = {};
-    blind_steps_ = 0;
+    blind_steps_ = unknown_steps_ = 0;
   }
 
   // Too many of ours want the cores, and the cores are ours.
   std::optional<choice> shrink(const window& now) {
     if (!now.knows_runnable || size_ <= rounded_up(cores_)) return std::nullopt;
+    if (now.busy > 1.05 * size_) return std::nullopt;  // some have still to leave
     if (all_.time <
         std::max<nanoseconds>(40ms, std::min<nanoseconds>(time_scale() * 11 / 10, 500ms))) {
       return std::nullopt;
@@ -301,7 +327,7 @@ class adaptive_law final : public law {
     const double working = all_.working();
     const double crowd = all_.waiting_for_core();
     const double asleep = all_.asleep();
-    if (working < 0.9 * cores_) return std::nullopt;
+    if (working < (crowding_pays_ ? full : 0.9) * cores_) return std::nullopt;
     // The number of those awake varies about its mean as the root of the number of sleepers does;
     // what varies is no crowd.
     const bool sleeps = asleep > 0.05 * working;
@@ -316,6 +342,7 @@ class adaptive_law final : public law {
     if (size > 0.9 * size_ && (sleeps || size_ == size)) return std::nullopt;
     if (size >= size_) return std::nullopt;
     step_.reset();
+    crowding_pays_ = false;
     return change(now, size, cause::crowded_cores,
                   text("%.1f workers wait for a core while %.1f sleep and %.3g cores are in use",
                        crowd, asleep, working));
@@ -334,7 +361,8 @@ class adaptive_law final : public law {
     if (try_fewer_) {
       if (rates_.count() < 4) return stay(short_window);
       try_fewer_ = false;
-      return begin_trial(now, size_ / 2, 0.03,
+      // Few workers may be slower for it; many may be had for nothing.
+      return begin_trial(now, size_ / 2, size_ <= 2 * cores_ ? 0.03 : -0.02,
                          "more workers brought nothing, so fewer may do as well");
     }
     const double working = seen_.working();
@@ -344,17 +372,21 @@ class adaptive_law final : public law {
       // Those awake come in crowds, or others have the cores: the kernel's account of these is
       // coarse, so it takes a while to tell.
       if (!now.knows_foreign) return contended(now);
-      if (seen_.time < 200ms) return std::nullopt;
-      if (working + seen_.of_others() > full * cores_) return contended(now);
+      const double error = 0.01 * cores_ / seconds(seen_.time);
+      if (working + seen_.of_others() + error > full * cores_) {
+        return seen_.time < 200ms ? std::nullopt : contended(now);
+      }
     }
     if (ceiling_ && size_ >= *ceiling_ && now_ < no_trial_before_) return std::nullopt;
+    if (odd_pace_ > 0 || (unknown_steps_ >= 2 && !is_baseline(seen_))) return stay(short_window);
     idle_at_ = idle_size{size_, seen_.asleep()};
     return step_up(now, std::min(largest_step, aim * cores_ / std::max(working, 1e-3)), seen_);
   }
 
   // No task has been seen from its begin to its end, so that it may yet turn out to compute.
   std::optional<choice> grow_blindly(const window& now) {
-    const nanoseconds patience = short_window * (1 << std::min(2 * blind_steps_, 16));
+    nanoseconds patience = short_window * (1 << std::min(2 * blind_steps_, 16));
+    if (task_seconds_ > 0) patience = std::max(patience, 2 * time_scale());
     if (now_ - begun_ < patience || seen_.time < short_window) return std::nullopt;
     if (seen_.working() + seen_.waiting_for_core() > 0.5 * cores_) return std::nullopt;
     if (ceiling_ && size_ >= *ceiling_ && now_ < no_trial_before_) return std::nullopt;
@@ -367,30 +399,49 @@ class adaptive_law final : public law {
   }
 
   choice step_up(const window& now, double factor, const tally& seen) {
-    const int size =
-        std::clamp(std::max(size_ + 1, rounded_up(size_ * factor)), now.least, now.most);
+    const int size = std::clamp(std::max(size_ + 1, rounded_up(size_ * std::max(factor, 1.1))),
+                                now.least, now.most);
     if (size == size_) return stay(rest_window);
     blind_steps_ = 0;
     const double working = seen.working();
     const double asleep = seen.asleep();
-    const bool known = seen.time >= std::max<nanoseconds>(2 * time_scale(), 2 * short_window) &&
-                       seen.completed >= std::max(20, size_);
-    step_ = step{size_, seen.rate(), working, known};
+    const bool known = is_baseline(seen);
+    unknown_steps_ = known ? 0 : unknown_steps_ + 1;
+    // Small steps are judged together.
+    if (!step_ || !known) step_ = step{size_, seen.rate(), working, known, seen.completed};
     return change(now, size, cause::idle_cores,
                   text("work waits, and of %.3g cores %.3g are in use while %.1f workers sleep",
                        cores_, working, asleep));
   }
 
-  // Whether the last step up brought anything.
+  // Enough to compare with what comes.
+  bool is_baseline(const tally& t) const {
+    const bool sleeps_are_known = t.asleep() < 0.05 * cores_ || all_.switches >= 10;
+    return t.time >=
+               std::max<nanoseconds>(sleeps_are_known ? short_window : 100ms, 2 * time_scale()) &&
+           t.completed >= std::max(20, size_);
+  }
+
+  // Whether the last steps up brought anything.
   std::optional<choice> judge_step(const window& now) {
     const step s = *step_;
-    const double grown = static_cast<double>(size_) / s.before - 1;
-    const double rate_gain = seen_.rate() / std::max(s.rate_before, 1e-9) - 1;
-    const double work_gain = seen_.working() / std::max(s.working_before, 1e-9) - 1;
-    if (!s.known || std::max(rate_gain, work_gain) >= least_yield * grown) {
+    if (!s.known) {
       step_.reset();
       return std::nullopt;
     }
+    const double grown = static_cast<double>(size_) / s.before - 1;
+    const double rate_gain = seen_.rate() / std::max(s.rate_before, 1e-9) - 1;
+    const double work_gain = seen_.working() / std::max(s.working_before, 1e-9) - 1;
+    // Throughput is what counts; of few tasks the CPU time they took tells more.
+    const bool few = std::min(seen_.completed, s.completed) < 400;
+    const double gain = few ? std::max(rate_gain, work_gain) : rate_gain;
+    // Added workers can use no more than the cores that lay idle.
+    const double possible = std::min(grown, cores_ / std::max(s.working_before, 1e-3 * cores_) - 1);
+    if (gain >= least_yield * possible) {
+      step_.reset();
+      return std::nullopt;
+    }
+    if (grown < 0.3) return std::nullopt;
     const bool sure = seen_.completed >= std::max(20, size_) &&
                       seen_.time >= std::max<nanoseconds>(100ms, 3 * time_scale());
     if (!sure) return stay(short_window);
@@ -404,7 +455,7 @@ class adaptive_law final : public law {
     const int size =
         nothing_gained ? s.before : std::clamp(rounded_up(1.15 * needed), s.before, size_);
     ceiling_ = size;
-    try_fewer_ = nothing_gained && s.before <= rounded_up(2 * cores_);
+    try_fewer_ = nothing_gained;
     if (nothing_gained) {
       return change(now, size, cause::saturation,
                     text("%.0f workers did no more than %.0f do", grown_to, s.before));
@@ -418,6 +469,7 @@ class adaptive_law final : public law {
 
   // The cores are wanted by others, or held back, or lost to what cannot be seen.
   std::optional<choice> contended(const window& now) {
+    if (odd_pace_ > 0) return stay(short_window);
     if (seen_.time < 150ms || rates_.count() < 6 || now_ < no_trial_before_) return std::nullopt;
     const double working = seen_.working();
     if (working > 0.92 * cores_ || seen_.waiting_for_core() < 0.05 * cores_) return std::nullopt;
@@ -460,6 +512,7 @@ class adaptive_law final : public law {
       ceiling_ = size_;
       try_fewer_ = size_ > 1;
     } else {
+      crowding_pays_ = true;
       no_trial_before_ = {};
       pause_ = first_pause;
     }
@@ -479,7 +532,8 @@ class adaptive_law final : public law {
   int size_ = 1;
   double cores_ = 1;
   nanoseconds now_{};
-  nanoseconds begun_{};  // when this size began
+  nanoseconds begun_{};   // when this size began
+  nanoseconds unrest_{};  // when the cores were last used otherwise than before
 
   // Since then, the later windows above all: all of them, and those in which work waited.
   tally all_, seen_;
@@ -491,15 +545,19 @@ class adaptive_law final : public law {
   nanoseconds silence_{};  // in which no task ended
   nanoseconds longest_silence_{};
   std::optional<load_kind> reference_;
+  tally kind_;  // tasks not yet compared with it
   int odd_windows_ = 0;
+  int odd_pace_ = 0;
 
   int blind_steps_ = 0;
+  int unknown_steps_ = 0;  // one after the other
   std::optional<step> step_;
   std::optional<trial> trial_;
   std::optional<int> ceiling_;        // above which growth has not paid
   std::optional<idle_size> idle_at_;  // too small, as has been seen
   bool try_fewer_ = false;
   bool fewer_is_better_ = false;
+  bool crowding_pays_ = false;  // beside others on the same cores
   nanoseconds no_trial_before_{};
   nanoseconds pause_ = first_pause;
 };
