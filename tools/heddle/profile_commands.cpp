@@ -26,6 +26,8 @@ using seconds = std::chrono::duration<double>;
 
 // Seconds. Of longer tasks there are few, so none may be cut.
 constexpr double slow_task = 0.3;
+// Two pipes and a pidfd.
+constexpr std::uint64_t descriptors_a_job = 3;
 constexpr std::size_t read_size = std::size_t{64} << 10;
 // Of each task's standard error; it is for a message.
 constexpr std::size_t kept_of_complaint = 400;
@@ -105,6 +107,26 @@ bool is_refusal(int error) {
   return error == EAGAIN || error == EMFILE || error == ENFILE || error == ENOMEM;
 }
 
+// The size that was in force for the longer part of a time: half of it is spent at that or less.
+int median_size(const std::vector<sizing::logged_choice>& log, nanoseconds from, nanoseconds to) {
+  std::vector<std::pair<int, nanoseconds>> held;
+  nanoseconds total{};
+  for (std::size_t i = 0; i < log.size(); ++i) {
+    const auto begin = std::max(log[i].at, from);
+    const auto end = i + 1 < log.size() ? std::min(log[i + 1].at, to) : to;
+    if (end <= begin) continue;
+    held.emplace_back(log[i].after, end - begin);
+    total += end - begin;
+  }
+  std::sort(held.begin(), held.end());
+  nanoseconds passed{};
+  for (const auto& [size, time] : held) {
+    passed += time;
+    if (2 * passed >= total) return size;
+  }
+  return log.empty() ? 1 : log.back().after;
+}
+
 std::string why_not_run(const std::vector<std::string>& argv, int error) {
   const std::string& program = argv.front();
   const bool is_path = program.find('/') != std::string::npos;
@@ -146,17 +168,21 @@ std::string command_workload::name() const {
   return fmt::format("{}", fmt::join(options_.command, " "));
 }
 
-batch command_workload::run(int size, nanoseconds length) {
-  make_places(size);
+void command_workload::begin(int places, nanoseconds length) {
+  make_places(places);
   batch_ = {};
-  batch_.measured.size = size;
+  batch_.measured.size = places;
   tally_ = {};
-  target_ = static_cast<std::size_t>(size);
+  target_ = static_cast<std::size_t>(places);
   begun_ = 0;
   abandoned_ = false;
   length_ = length;
   passed_in_tasks_ = {};
   opens_ = closes_ = clock::time_point::max();
+}
+
+batch command_workload::run(int size, nanoseconds length) {
+  begin(size, length);
   const bool is_first = !shortest_task_;
   is_slow_ = is_first || *shortest_task_ >= slow_task;
   const unsigned pauses = stage_.pauses();
@@ -175,7 +201,32 @@ batch command_workload::run(int size, nanoseconds length) {
   return std::move(batch_);
 }
 
-std::optional<chosen_size> command_workload::run_adaptive(int, nanoseconds) { return std::nullopt; }
+std::optional<chosen_size> command_workload::run_adaptive(int most, nanoseconds length) {
+  begin(most, length);
+  is_slow_ = false;
+  const unsigned pauses = stage_.pauses();
+  const auto start = clock::now();
+  // What the law does in the first half is finding the size.
+  opens_ = start + length / 2;
+  closes_ = start + length;
+  law_ = std::make_unique<adaptive_slots>(
+      stage_.loop(), adaptive_slots::options{.most = most, .descriptors_a_job = descriptors_a_job},
+      static_cast<sizing_listener&>(*this));
+
+  fill_places();
+  if (!is_done()) stage_.wait(closes_, this);
+  if (!is_done()) stage_.wait(clock::time_point::max(), this);  // the last tasks
+  fill_.disarm();
+  const auto law = std::move(law_);
+  if (!trouble_.empty()) throw run_error(trouble_);
+  if (abandoned_ || pauses != stage_.pauses()) return std::nullopt;
+
+  std::vector<sizing::logged_choice> log(law->log().first.begin(), law->log().first.end());
+  log.insert(log.end(), law->log().last.begin(), law->log().last.end());
+  return chosen_size{.size = median_size(log, opens_ - start, closes_ - start),
+                     .throughput = tally_.tasks / seconds(closes_ - opens_).count(),
+                     .reason = log.back().reason};
+}
 
 // Of quick tasks, a piece of the steady flow is measured: it begins when all places are in use and
 // have had some, and the flow goes on until every task that began within it has ended. Slow ones
@@ -226,9 +277,9 @@ sizing::measurement command_workload::measured() const {
 
 void command_workload::make_places(int count) {
   const auto wanted = static_cast<std::size_t>(count);
-  // Two pipes and a pidfd each. Commands get the limit that we were given.
+  // Commands get the limit that we were given.
   rlimit limit{};
-  const rlim_t descriptors = 64 + rlim_t{wanted} * 3;
+  const rlim_t descriptors = 64 + rlim_t{wanted} * descriptors_a_job;
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && descriptors > limit.rlim_cur) {
     const rlim_t given = std::exchange(limit.rlim_cur, std::min(descriptors, limit.rlim_max));
     if (::setrlimit(RLIMIT_NOFILE, &limit) == 0 && !jobs_descriptor_limit_) {
@@ -245,21 +296,34 @@ void command_workload::make_places(int count) {
   }
 }
 
+// Where a task has to be started now; null when enough run.
+command_workload::place* command_workload::next_place() noexcept {
+  if (abandoned_) return nullptr;
+  if (!law_) return begun_ < target_ ? places_[begun_++].get() : nullptr;
+  if (clock::now() >= closes_) return nullptr;
+  if (running_ >= law_->slots()) {
+    law_->on_limit(most_inputs);
+    return nullptr;
+  }
+  const auto idle = std::find_if(places_.begin(), places_.end(),
+                                 [](const auto& p) { return !p->slot.running(); });
+  return idle == places_.end() ? nullptr : idle->get();
+}
+
 void command_workload::fill_places() noexcept {
-  const auto turn_ends = clock::now() + longest_turn;
-  while (begun_ < target_ && !abandoned_) {
-    place& p = *places_[begun_++];
-    launch(p);
-    p.began = p.launched;
-    const auto now = clock::now();
-    open_window(now);
-    if (now < turn_ends) continue;
-    try {
-      fill_.arm(turn_ends);
-    } catch (const std::bad_alloc&) {
-      fail("out of memory");
+  try {
+    const auto turn_ends = clock::now() + longest_turn;
+    while (place* const p = next_place()) {
+      launch(*p);
+      p->began = p->launched;
+      const auto now = clock::now();
+      open_window(now);
+      if (now < turn_ends) continue;
+      fill_.arm(now);
+      break;
     }
-    break;
+  } catch (const std::exception& e) {
+    fail(e.what());
   }
   end_if_done();
 }
@@ -272,6 +336,7 @@ void command_workload::launch(place& p) noexcept {
     p.launched = clock::now();
     p.slot.start(false, {});
     ++running_;
+    if (law_) law_->on_start(p.slot.pid());
   } catch (const std::system_error& e) {
     const int code = e.code().value();
     if (e.code().category() != std::generic_category()) return fail(e.what());
@@ -297,14 +362,17 @@ void command_workload::abandon(bool kill) noexcept {
 }
 
 bool command_workload::is_done() const noexcept {
-  return running_ == 0 && (abandoned_ || begun_ == target_);
+  if (running_ != 0) return false;
+  return abandoned_ || (law_ ? clock::now() >= closes_ : begun_ == target_);
 }
 
 void command_workload::end_if_done() noexcept {
   if (is_done()) stage_.stop_waiting();
 }
 
-void command_workload::before_reap(job_slot&) noexcept {}
+void command_workload::before_reap(job_slot& slot) noexcept {
+  if (law_) law_->before_reap(slot.pid());
+}
 
 void command_workload::on_output(job_slot& slot, stream which, std::string_view bytes) noexcept {
   place& p = *places_[slot.job.input.sequence];
@@ -329,6 +397,10 @@ void command_workload::on_job_end(job_slot& slot) noexcept {
       return other->slot.running() && other->slot.pid() == pid;
     });
   });
+  if (law_) {
+    law_->on_end(slot.pid(), slot.report());
+    return fill_places();
+  }
   const auto now = clock::now();
   open_window(now);
   if (!abandoned_ && flow_goes_on(now)) launch(p);

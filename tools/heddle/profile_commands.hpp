@@ -13,6 +13,7 @@
 
 #include <heddle/process/event_loop.hpp>
 
+#include "adaptive_slots.hpp"
 #include "input.hpp"
 #include "job_slot.hpp"
 #include "profile_batch.hpp"
@@ -32,7 +33,7 @@ struct chosen_size {
 
 // Runs a command over inputs, so many at once. In each of the places a task begins as soon as the
 // one before it has ended; inputs are used again and again.
-class command_workload final : private slot_owner, private interruptible {
+class command_workload final : private slot_owner, private interruptible, private sizing_listener {
  public:
   // Reads all inputs, up to a number beyond which more would not tell anything new.
   // Throws run_error, usage_error, std::system_error.
@@ -75,16 +76,22 @@ class command_workload final : private slot_owner, private interruptible {
     double voluntary_switches = 0;
   };
 
-  void before_reap(job_slot& slot) noexcept;
+  void before_reap(job_slot& slot) noexcept override;
   void on_output(job_slot& slot, stream which, std::string_view bytes) noexcept override;
   void on_job_end(job_slot& slot) noexcept override;
   void interrupt(bool again) noexcept override;
   void suspend() noexcept override;
   void proceed(std::chrono::nanoseconds after) noexcept override;
 
+  void on_choice(const sizing::logged_choice&) noexcept override {}
+  void on_more_slots() noexcept override { fill_places(); }
+  void on_blindness() noexcept override {}
+
+  void begin(int places, std::chrono::nanoseconds length);
   void make_places(int count);
   // Starts what has not begun yet, in turns with other events.
   void fill_places() noexcept;
+  place* next_place() noexcept;
   void launch(place& p) noexcept;
   void abandon(bool kill) noexcept;
   void count(place& p);
@@ -106,6 +113,7 @@ class command_workload final : private slot_owner, private interruptible {
 
   process::timer fill_;
 
+  std::unique_ptr<adaptive_slots> law_;  // chooses the number of places; null while that is given
   std::uint64_t sequence_ = 0;
   std::size_t target_ = 0;  // places in use
   std::size_t begun_ = 0;   // of these

@@ -267,8 +267,8 @@ Exit status
 
 Examples
   heddle profile -- gzip -k -c ::: logs/*
-  heddle profile --sizes 1,2,4,8 --shell 'convert {} -resize 800 /tmp/{#}.jpg' ::: *.jpg
-  heddle profile --svg scaling.svg --time-limit 5m -- curl -fsSo /dev/null < urls
+  heddle profile --sizes 1,2,4,8 -- ./thumbnail {} /tmp/{/} ::: *.jpg
+  heddle profile --svg fetch.svg --time-limit 5m -- curl -fso /dev/null < urls
   heddle profile --kernel lock --json -
 )";
   return page;

@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
-#include <vector>
+#include <optional>
 
 #include "failure.hpp"
 #include "text.hpp"
@@ -109,27 +109,37 @@ plot make_plot(const sizing::profile_report& report, const plot_names& names) {
                   runs, report.complete ? "" : ", not complete");
   p.point_name = "measured, with 95 % interval";
 
+  const auto mark_size = [&](int size, const std::string& label) -> std::optional<plot::mark> {
+    const auto at = std::find_if(report.sizes.begin(), report.sizes.end(),
+                                 [size](const auto& s) { return s.size == size; });
+    if (at == report.sizes.end()) return std::nullopt;
+    return plot::mark{static_cast<double>(size), at->throughput.value * unit.seconds, label};
+  };
   const sizing::scaling_fit& fit = report.universal.fitted ? report.universal : report.amdahl;
+  // A curve that goes elsewhere than the points has no say in where they are highest.
+  const bool fits = fit.fitted && !(fit.misses && fit.largest_deviation > 0.1);
   if (fit.fitted) {
     p.curve = [fit, unit](double size) { return fit.throughput(size) * unit.seconds; };
-    p.curve_name = fit.law == sizing::scaling_law::amdahl
-                       ? fmt::format("Amdahl's law, R² {:.3f}", fit.r_squared)
-                       : fmt::format("Universal Scalability Law, R² {:.3f}", fit.r_squared);
+    p.curve_name = fmt::format(
+        "{}, R² {:.3f}",
+        fit.law == sizing::scaling_law::amdahl ? "Amdahl's law" : "Universal Scalability Law",
+        fit.r_squared);
+    if (!fits) p.curve_name += fmt::format(", off by up to {:.0f} %", fit.largest_deviation * 100);
+  }
+  if (fits) {
     const double largest = report.sizes.back().size;
     // A peak far beyond what was measured is a guess.
     if (std::isfinite(fit.peak.value) && fit.peak.value <= 1.5 * largest) {
       p.peak = plot::mark{fit.peak.value, fit.throughput(fit.peak.value) * unit.seconds,
                           "peak of the curve: " + with_interval(fit.peak)};
     }
+  } else if (report.recommended && report.recommended->best != report.recommended->size) {
+    const int best = report.recommended->best;
+    p.peak = mark_size(best, fmt::format("highest measured: {}", best));
   }
   if (report.recommended) {
     const int size = report.recommended->size;
-    const auto at = std::find_if(report.sizes.begin(), report.sizes.end(),
-                                 [size](const auto& s) { return s.size == size; });
-    if (at != report.sizes.end()) {
-      p.recommended = plot::mark{static_cast<double>(size), at->throughput.value * unit.seconds,
-                                 fmt::format("recommended: {}", size)};
-    }
+    p.recommended = mark_size(size, fmt::format("recommended: {}", size));
   }
   for (const auto& rival : report.rivals) {
     if (rival.name != names.adaptive || !rival.throughput) continue;

@@ -18,8 +18,9 @@ constexpr double left = 76;
 constexpr double right = width - 28;
 constexpr double plot_height = 320;
 constexpr double lane_height = 18;
-// A wide estimate: the reader's font is not known.
+// Wide estimates: the reader's font is not known.
 constexpr double letter_width = 6.7;
+constexpr double bold_letter_width = 7.8;
 
 constexpr std::string_view style = R"svg(  <style>
     text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; fill: #24292f; }
@@ -299,9 +300,10 @@ class drawing {
     const auto all = marks();
     for (std::size_t i = 0; i < mark_kinds; ++i) {
       if (!all[i]) continue;
+      const double letter = i == recommended ? bold_letter_width : letter_width;
       flags_.push_back({.kind = static_cast<mark_kind>(i),
                         .x = sizes_.x(all[i]->size),
-                        .label_width = letter_width * static_cast<double>(letters(all[i]->label))});
+                        .label_width = letter * static_cast<double>(letters(all[i]->label))});
     }
     arrange(flags_);
     int lanes = 0;

@@ -99,7 +99,7 @@ class measuring {
   std::optional<chosen_size> try_adaptive() {
     if (stage_.signal() != 0 || !has_measured()) return std::nullopt;
     const nanoseconds length = std::clamp<nanoseconds>(options_.time_limit / 12, 100ms, 5s);
-    if (seconds(length) < 5 * longest_task_) return std::nullopt;
+    if (seconds(length) < 5 * shortest_task_) return std::nullopt;
     stage_.show([] { return std::string("heddle map -j auto chooses"); });
     auto chosen = work_.run_adaptive(most_, length);
     stage_.clear();
@@ -155,8 +155,9 @@ class measuring {
     ended_ += b.ended;
     failed_ += b.failed;
     search_.add(b.measured);
-    longest_task_ = std::max(longest_task_,
-                             seconds(*b.measured.in_tasks) / static_cast<double>(b.measured.tasks));
+    const double task = seconds(*b.measured.in_tasks) / static_cast<double>(b.measured.tasks);
+    shortest_task_ = longest_task_ == 0 ? task : std::min(shortest_task_, task);
+    longest_task_ = std::max(longest_task_, task);
   }
 
   void out_of_time() {
@@ -181,7 +182,8 @@ class measuring {
   std::uint64_t ended_ = 0;  // tasks
   std::uint64_t failed_ = 0;
   std::string complaint_;
-  double longest_task_ = 0;  // seconds, the mean of a run
+  double shortest_task_ = 0;  // seconds, the mean of a run
+  double longest_task_ = 0;
   bool complete_ = true;
   std::vector<std::string> remarks_;
 };
