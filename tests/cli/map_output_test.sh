@@ -90,3 +90,30 @@ print(total, p.wait())
 END
   equal "$(cat got)" "$((2 * $(wc -c <many))) 0" "a socket"
 fi
+
+# Outputs that must wait do not fill the disk: past the limit their jobs wait, too.
+rm -f go_on ended*
+"$HEDDLE" map -k -j2 --spill-limit 4M --shell \
+  'if [ {} = 1 ]; then until [ -e go_on ]; do sleep 0.05; done; fi; head -c 100000000 /dev/zero; : >ended{}' \
+  ::: 1 2 >out 2>err &
+pid=$!
+on_disk() {
+  local file size=0
+  for file in /proc/$pid/fd/*; do
+    case $(readlink "$file") in *'(deleted)') size=$(stat -L -c %s "$file") ;; esac
+  done
+  echo "$size"
+}
+some_on_disk() { [ "$(on_disk)" -ge 4000000 ]; }
+wait_until some_on_disk
+sleep 0.5
+# What was in memory has gone there in one go.
+[ "$(on_disk)" -le 24000000 ] || fail "$(on_disk) bytes on disk instead of 4M"
+[ ! -e ended2 ] || fail "a job goes on though there is no room for its output"
+: >go_on
+wait $pid || fail "status $?: $(cat err)"
+equal "$(wc -c <out)" 200000000 "bytes of output"
+# Without an order all of them wait but one.
+seq 4 | "$HEDDLE" map -j4 --spill-limit 1M sh -c 'head -c 30000000 /dev/zero' 2>err | wc -c >out
+equal "$(cat out)" 120000000 "bytes of output past the limit"
+nothing_on_stderr
