@@ -119,6 +119,7 @@ void process_sampler::state::sample_family(pid_t child, family& f, process_times
   // Those known are looked at even when nobody calls them his child any more: one whose parent has
   // ended stays a member, and the kernel's lists leave children out while others end.
   std::vector<pid_t> to_visit;
+  to_visit.reserve(f.members.size());
   for (const auto& [id, process] : f.members) to_visit.push_back(id);
 
   nanoseconds used{};

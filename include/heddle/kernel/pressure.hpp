@@ -18,7 +18,7 @@ struct stall {
   double avg10 = 0;
   double avg60 = 0;
   double avg300 = 0;
-  std::chrono::microseconds total{};  // since the kernel or the group began
+  std::chrono::microseconds total{};  // since the kernel or the group began, up to this read
 };
 
 struct pressure {

@@ -15,8 +15,10 @@ namespace {
 
 using namespace heddle::kernel;
 using heddle_test::fake_tree;
-using testing::AnyOf;
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::Ne;
+using testing::Not;
 
 TEST(switch_counter, says_what_stands_in_the_way) {
   fake_tree fake;
@@ -49,8 +51,7 @@ TEST(switch_counter, without_descriptors_says_why_not) {
   const heddle_test::few_descriptors none(0);
   const switch_counter counter;
   EXPECT_FALSE(counter.counts());
-  EXPECT_THAT(counter.why_not(), AnyOf(HasSubstr("Too many open files"), HasSubstr("paranoid"),
-                                       HasSubstr("no performance events")));
+  EXPECT_THAT(counter.why_not(), AllOf(Ne(""), Not(HasSubstr("Success"))));
 }
 
 TEST(switch_counter, moves) {
