@@ -99,8 +99,10 @@ void pool_sizer::main() noexcept {
     try {
       run();
       break;
+    } catch (const std::bad_alloc&) {
+      pause_until(prim::clock::now() + usual_window);  // then it looks anew
     } catch (...) {
-      // The law has failed, or there is no memory. The size stays.
+      // The law has failed. The size stays.
       report_unhandled(std::current_exception());
       on_.store(false, prim::relaxed);
     }
@@ -300,19 +302,19 @@ bool pool_sizer::decide(const sizing::window& now) {
 
 void pool_sizer::apply(const sizing::window& now, const sizing::choice& c) {
   int size = c.size;
-  std::string reason = c.reason;
+  bool has_memory = true;
   try {
     core_.make_slots(static_cast<unsigned>(size));
   } catch (const std::bad_alloc&) {
     size = static_cast<int>(core_.slots().size());
-    reason += "; no memory for more";
+    has_memory = false;
   }
   core_.set_limit(static_cast<unsigned>(size));
   steps_.fetch_add(1, prim::relaxed);
-  write_down({now.end, now.size, size, c.why, std::move(reason), now});
-  if (size > now.size && !core_.man_slots(std::min(now.queued, core_.slots().size()))) {
-    cap_threads(now);
-  }
+  const bool manned = size <= now.size || core_.man_slots(now.queued);
+  write_down({now.end, now.size, size, c.why,
+              has_memory ? c.reason : c.reason + "; there is no memory for more", now});
+  if (!manned) cap_threads(now);
 }
 
 // The system has refused a thread. The size is what threads there are, until it is asked again.

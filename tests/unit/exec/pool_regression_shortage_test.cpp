@@ -1,8 +1,10 @@
 // The pool when memory or threads run out: nothing that it accepted is lost, and nothing is leaked.
 #include <heddle/exec/thread_pool.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <new>
 #include <optional>
 #include <thread>
@@ -171,6 +173,43 @@ TEST(pool_regression_shortage, of_threads_that_is_over_lets_a_spare_do_what_was_
   placed.get();
   blocked.open();
   first.get();
+}
+
+// Answers the same always.
+class eight_workers final : public heddle::sizing::law {
+ public:
+  heddle::sizing::choice first(double, int, int) override {
+    return {1, heddle::sizing::cause::start, "one", 1ms};
+  }
+  heddle::sizing::choice next(const heddle::sizing::window& now) override {
+    return {std::min(8, now.most), heddle::sizing::cause::trial, "as many as can be had", 1ms};
+  }
+};
+
+TEST(pool_regression_shortage, of_threads_caps_an_adaptive_pool_until_they_can_be_had) {
+  heddle_test::gate hold;
+  thread_pool pool(heddle::sizing::adaptive{
+      .min = 1, .max = 8, .make_law = []() -> std::unique_ptr<heddle::sizing::law> {
+        return std::make_unique<eight_workers>();
+      }});
+  const pool_watchdog watchdog(pool);
+  const auto refusals = [&] {
+    const auto log = pool.sizing_log();
+    return std::ranges::count_if(log, [](const heddle::sizing::logged_choice& c) {
+      return c.why == heddle::sizing::cause::bounds && c.reason.find("refused") != c.reason.npos;
+    });
+  };
+  {
+    const failing_threads none;
+    for (int i = 0; i < 8; ++i) pool.post([&] { hold.pass(); });
+    EXPECT_TRUE(eventually([&] { return refusals() != 0; }));
+    EXPECT_EQ(pool.size(), 1u);
+    EXPECT_EQ(pool.statistics().threads, 1u);
+  }
+  hold.await_arrivals(8);  // after it has been asked again
+  EXPECT_EQ(pool.size(), 8u);
+  hold.open();
+  pool.wait_idle();
 }
 
 }  // namespace
