@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <exception>
 #include <limits>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include <heddle/base/cache_line.hpp>
 #include <heddle/exec/profile.hpp>
@@ -33,9 +35,10 @@ class profile_load {
  public:
   explicit profile_load(profiled_task task) : task_(task), ended_future_(ended_.get_future()) {}
 
-  // One task, on whatever thread.
-  void run() noexcept {
+  // One task, on whatever thread; `worker` is the number of that, if it has one.
+  void run(std::optional<unsigned> worker) noexcept {
     if (over_.load(prim::relaxed)) return;
+    if (begin_.load(prim::relaxed) == never && worker) note_start(*worker);
     const std::int64_t begin = now();
     try {
       task_.call(task_.callable, stop_.get_token());
@@ -46,8 +49,10 @@ class profile_load {
     count(begin, std::max(now(), begin + 1));
   }
 
-  // By the thread that measures, in this order.
-  void prepare() noexcept {
+  // By the thread that measures, in this order. `workers`: one more than the highest number.
+  void prepare(unsigned workers) {
+    started_ = std::vector<prim::atomic<bool>>(workers);
+    workers_started_.store(0, prim::relaxed);
     begin_.store(never, prim::relaxed);
     end_.store(never, prim::relaxed);
     for (lane& l : lanes_) {
@@ -55,6 +60,8 @@ class profile_load {
       l.in_tasks.store(0, prim::relaxed);
     }
   }
+  // Workers that have begun a task since then; counted until the window opens.
+  unsigned workers_started() const noexcept { return workers_started_.load(prim::relaxed); }
   prim::time_point open() noexcept { return mark(begin_); }
   prim::time_point close() noexcept { return mark(end_); }
   counted result() const noexcept {
@@ -103,6 +110,12 @@ class profile_load {
     return t;
   }
 
+  void note_start(unsigned worker) noexcept {
+    if (worker >= started_.size() || started_[worker].load(prim::relaxed)) return;
+    started_[worker].store(true, prim::relaxed);
+    workers_started_.fetch_add(1, prim::relaxed);
+  }
+
   void count(std::int64_t begin, std::int64_t end) noexcept {
     const std::int64_t inside =
         std::min(end, end_.load(prim::relaxed)) - std::max(begin, begin_.load(prim::relaxed));
@@ -128,6 +141,8 @@ class profile_load {
   future<void> ended_future_;
   prim::atomic<std::int64_t> begin_{never};
   prim::atomic<std::int64_t> end_{never};
+  std::vector<prim::atomic<bool>> started_;  // by worker
+  prim::atomic<unsigned> workers_started_{0};
   std::array<lane, 64> lanes_{};
 };
 

@@ -21,6 +21,8 @@ void check(const measurement& m) {
   if (m.elapsed.count() <= 0) refuse(m, "elapsed", m.elapsed.count(), "be above 0 ns");
   if (m.in_tasks && m.in_tasks->count() < 0)
     refuse(m, "in_tasks", m.in_tasks->count(), "not be negative");
+  if (m.runnable && m.runnable->count() < 0)
+    refuse(m, "runnable", m.runnable->count(), "not be negative");
   if (m.cpu && m.cpu->count() < 0) refuse(m, "cpu", m.cpu->count(), "not be negative");
 }
 
@@ -33,6 +35,7 @@ struct sums {
   double elapsed = 0;
   std::optional<double> in_tasks = 0;
   std::optional<double> cpu = 0;
+  std::optional<double> runnable = 0;
   std::optional<double> switches = 0;
 
   void add(const measurement& m) {
@@ -51,6 +54,7 @@ struct sums {
     };
     accumulate(in_tasks, known(m.in_tasks));
     accumulate(cpu, known(m.cpu));
+    accumulate(runnable, known(m.runnable));
     accumulate(switches, m.voluntary_switches
                              ? std::optional<double>(static_cast<double>(*m.voluntary_switches))
                              : std::nullopt);
@@ -70,6 +74,7 @@ struct sums {
     s.throughput.low = std::max(s.throughput.low, 0.0);
     s.residence = per_task(in_tasks);
     s.cpu = per_task(cpu);
+    s.runnable = per_task(runnable);
     s.switches = per_task(switches);
     return s;
   }

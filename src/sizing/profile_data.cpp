@@ -95,6 +95,7 @@ void write(json_writer& json, const size_summary& s) {
   json.field("elapsed_seconds", s.elapsed);
   write(json, "tasks_per_second", s.throughput);
   json.field("seconds_per_task", s.residence).field("cpu_seconds_per_task", s.cpu);
+  json.field("runnable_seconds_per_task", s.runnable);
   json.field("voluntary_switches_per_task", s.switches);
   json.field("busy_workers", s.busy()).field("cpus", s.cpus()).close('}');
 }
@@ -117,7 +118,8 @@ void write(json_writer& json, const char* name, const scaling_fit& fit) {
 std::string to_csv(const profile_report& report) {
   std::string text =
       "size,repetitions,tasks,elapsed_seconds,tasks_per_second,tasks_per_second_low,"
-      "tasks_per_second_high,seconds_per_task,cpu_seconds_per_task,voluntary_switches_per_task,"
+      "tasks_per_second_high,seconds_per_task,cpu_seconds_per_task,runnable_seconds_per_task,"
+      "voluntary_switches_per_task,"
       "busy_workers,cpus,recommended\n";
   for (const size_summary& s : report.sizes) {
     const bool chosen = report.recommended && report.recommended->size == s.size;
@@ -125,8 +127,8 @@ std::string to_csv(const profile_report& report) {
             std::to_string(s.tasks);
     for (const std::string& field :
          {digits(s.elapsed), digits(s.throughput.value), digits(s.throughput.low),
-          digits(s.throughput.high), digits(s.residence), digits(s.cpu), digits(s.switches),
-          digits(s.busy()), digits(s.cpus())}) {
+          digits(s.throughput.high), digits(s.residence), digits(s.cpu), digits(s.runnable),
+          digits(s.switches), digits(s.busy()), digits(s.cpus())}) {
       text += ',';
       text += field;
     }

@@ -24,7 +24,7 @@ std::vector<rival_size> rivals(const profile_report& report) {
   };
   add("cpu_bound", cpu_bound(report.cores, report.physical_cores));
   const size_summary& smallest = report.sizes.front();
-  if (const auto wait = smallest.off_cpu(); wait && *smallest.cpu > 0) {
+  if (const auto wait = smallest.asleep(); wait && *smallest.cpu > 0) {
     const double ratio = *wait / *smallest.cpu;
     constexpr int usual_cap = 64;
     const int cap = std::max(usual_cap, report.sizes.back().size);
@@ -58,7 +58,7 @@ profile_report make_report(std::span<const measurement> measurements,
   double shortest = std::numeric_limits<double>::infinity();
   for (const size_summary& s : report.sizes) {
     if (!s.residence || !(*s.residence > 0)) continue;
-    report.little.push_back(check_little(s.size, s.throughput.value, *s.residence));
+    report.little.push_back(check_little(s.size, s.overall_throughput(), *s.residence));
     highest = std::max(highest, s.throughput.value);
     shortest = std::min(shortest, *s.residence);
   }

@@ -74,8 +74,8 @@ std::string sizes_table(const profile_report& report) {
   return table(rows);
 }
 
-std::string law_text(const char* of, const scaling_fit& fit) {
-  std::string text = std::string(to_string(fit.law)) + of + ": ";
+std::string law_text(const scaling_fit& fit) {
+  std::string text = std::string(to_string(fit.law)) + ": ";
   if (!fit.fitted) return text + fit.remark + "\n";
   text += "sigma " + with_interval(fit.sigma, short_number);
   if (fit.law == scaling_law::universal_scalability) {
@@ -89,17 +89,28 @@ std::string law_text(const char* of, const scaling_fit& fit) {
   return text;
 }
 
-// The sizes for which Little's law says something.
+// Where Little's law tells most, and at which other sizes the same.
 std::string little_text(const profile_report& report) {
+  if (report.little.empty()) return {};
   std::string text;
-  for (const little_check& l : report.little)
-    if (!l.holds) text += "  size " + number(l.size) + ": " + l.meaning + "\n";
-  if (report.little.empty()) return text;
-  if (text.empty()) {
-    text = "Little's law: all workers are busy at every size\n";
-  } else {
-    text = "Little's law:\n" + text;
+  for (const bool idle : {true, false}) {
+    const little_check* worst = nullptr;
+    std::string others;
+    const auto deviation = [](const little_check& l) {
+      return std::abs(l.in_progress / l.size - 1);
+    };
+    const auto concerns = [&](const little_check& l) {
+      return !l.holds && idle == (l.in_progress < l.size);
+    };
+    for (const little_check& l : report.little)
+      if (concerns(l) && (worst == nullptr || deviation(l) > deviation(*worst))) worst = &l;
+    if (worst == nullptr) continue;
+    for (const little_check& l : report.little)
+      if (concerns(l) && &l != worst) others += (others.empty() ? "" : ", ") + number(l.size);
+    text += "Little's law at size " + number(worst->size) + ": " + worst->meaning;
+    text += others.empty() ? "\n" : " (likewise at " + others + ")\n";
   }
+  if (text.empty()) text = "Little's law: all workers are busy at every size\n";
   if (report.saturation)
     text += "The highest throughput keeps " + number(*report.saturation, 3) +
             " tasks in progress, if each takes the shortest time seen\n";
@@ -127,9 +138,8 @@ std::string to_text(const profile_report& report) {
   text += " on " + detail::count(report.cores, "usable core") + "\n\n";
   if (!report.sizes.empty()) {
     text += sizes_table(report) + "\n";
-    text += law_text("", report.amdahl);
-    text += law_text("", report.universal);
-    if (report.residence) text += law_text(" on the time of a task", *report.residence);
+    text += law_text(report.amdahl);
+    text += law_text(report.universal);
     text += little_text(report) + "\n";
   }
   if (report.recommended)

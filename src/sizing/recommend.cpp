@@ -53,6 +53,13 @@ struct evidence {
   std::string cores_used(const size_summary& s) const {
     return number(*s.cpus(), 3) + " of " + detail::count(cores, "usable core");
   }
+  // Workers that wait for a CPU, on the average.
+  static double waiting(const size_summary& s) {
+    return s.runnable ? s.overall_throughput() * *s.runnable : 0;
+  }
+  bool waits_for_cores(const size_summary& s) const {
+    return s.cpus() && *s.cpus() + waiting(s) >= cores;
+  }
   bool has_coherency() const { return fit != nullptr && fit->fitted && fit->kappa.low > 0; }
   bool falls() const {
     return largest.throughput.value <
@@ -66,9 +73,16 @@ struct verdict {
   std::string reason;
 };
 
-// While the chosen size keeps the cores busy.
+// While the chosen size has enough to compute for all cores.
 std::optional<verdict> judge_cores(const evidence& e) {
-  if (!e.fills_cores(e.chosen)) return std::nullopt;
+  if (!e.fills_cores(e.chosen)) {
+    if (!e.waits_for_cores(e.chosen)) return std::nullopt;
+    return verdict{limit::neighbour,
+                   "only " + e.cores_used(e.chosen) + " in use, while " +
+                       number(evidence::waiting(e.chosen), 3) +
+                       " workers on the average wait for one: other processes have them, or a CPU "
+                       "quota"};
+  }
   if (rises(e.smallest.cpu, e.chosen.cpu, cpu_rise))
     return verdict{limit::memory_or_spinning,
                    e.cores_used(e.chosen) + " in use, but the CPU time of a task rises " +
@@ -96,11 +110,11 @@ std::optional<verdict> judge_beyond(const evidence& e) {
     return verdict{limit::coherency, "workers cost each other time: throughput falls by " +
                                          percent(e.fall()) + " from size " + number(e.best.size) +
                                          " to size " + number(e.largest.size)};
-  if (rises(e.smallest.off_cpu(), e.largest.off_cpu(), sleep_rise))
+  if (rises(e.smallest.asleep(), e.largest.asleep(), sleep_rise))
     return verdict{
         limit::saturation,
         "what the tasks wait for is saturated: the wait of a task rises " +
-            rise(*e.smallest.off_cpu(), e.smallest.size, *e.largest.off_cpu(), e.largest.size) +
+            rise(*e.smallest.asleep(), e.smallest.size, *e.largest.asleep(), e.largest.size) +
             ", and throughput does not"};
   return std::nullopt;
 }
@@ -139,6 +153,8 @@ std::string_view to_string(limit what) noexcept {
       return "not reached";
     case limit::cores:
       return "cores";
+    case limit::neighbour:
+      return "neighbour";
     case limit::memory_or_spinning:
       return "memory or spinning";
     case limit::lock:

@@ -110,9 +110,14 @@ bool size_search::is_certain(const seen& s) const {
   const estimate x = s.throughput.interval();
   const double width = x.relative_half_width();
   if (width <= options_.precision) return true;
-  const estimate top = best()->throughput.interval();
+  const seen* const top = best();
+  const estimate highest = top->throughput.interval();
+  const bool is_worse = x.high < (1 - options_.tolerance) * highest.low;
+  const bool is_needless = &s != top && std::any_of(seen_.data(), &s, [&](const seen& smaller) {
+    return as_good(smaller.throughput.interval(), highest, options_.tolerance);
+  });
   constexpr double roughly = 3;
-  return width <= roughly * options_.precision && x.high < (1 - options_.tolerance) * top.low;
+  return width <= roughly * options_.precision && (is_worse || is_needless);
 }
 
 // As the scatter so far lets one expect.
@@ -172,17 +177,21 @@ std::optional<int> size_search::refine() const {
   const auto good = [&](std::size_t i) {
     return as_good(seen_[i].throughput.interval(), highest, options_.tolerance);
   };
+  // When no more than noise lies between two sizes there is nothing to be found between them.
+  const auto gap = [&](std::size_t i, std::size_t j) -> std::optional<int> {
+    const estimate d = difference(seen_[i].throughput, seen_[j].throughput);
+    if (d.holds(0) && std::isfinite(d.high)) return std::nullopt;
+    return between(seen_[i].size, seen_[j].size);
+  };
   std::size_t recommended = 0;
   while (!good(recommended)) ++recommended;
   if (recommended > 0) {
-    if (const auto size = between(seen_[recommended - 1].size, seen_[recommended].size))
-      return size;
+    if (const auto size = gap(recommended - 1, recommended)) return size;
   }
   if (top > 0 && !good(top - 1)) {
-    if (const auto size = between(seen_[top - 1].size, seen_[top].size)) return size;
+    if (const auto size = gap(top - 1, top)) return size;
   }
-  if (top + 1 < seen_.size() && !good(top + 1))
-    return between(seen_[top].size, seen_[top + 1].size);
+  if (top + 1 < seen_.size() && !good(top + 1)) return gap(top, top + 1);
   return std::nullopt;
 }
 

@@ -1,26 +1,12 @@
 // Replaces pthread_create by one that can be told to fail. Include it in one source of a program.
 #pragma once
 
-#include <atomic>
 #include <cerrno>
 
 #include <dlfcn.h>
 #include <pthread.h>
 
-namespace heddle_test {
-
-inline std::atomic<bool> no_more_threads{false};
-
-// No thread of the process can start another one inside its scope.
-class failing_threads {
- public:
-  failing_threads() { no_more_threads = true; }
-  ~failing_threads() { no_more_threads = false; }
-  failing_threads(const failing_threads&) = delete;
-  failing_threads& operator=(const failing_threads&) = delete;
-};
-
-}  // namespace heddle_test
+#include "support/no_more_threads.hpp"
 
 // The sanitizers' own, which must learn of every thread; there only in programs made with one.
 extern "C" [[gnu::weak]] int __interceptor_pthread_create(pthread_t*, const pthread_attr_t*,

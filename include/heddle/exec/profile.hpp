@@ -12,6 +12,7 @@
 
 #include <heddle/base/hook.hpp>
 #include <heddle/base/invoke.hpp>
+#include <heddle/base/require_callable.hpp>
 #include <heddle/prim/config.hpp>
 #include <heddle/prim/stop_token.hpp>
 #include <heddle/sizing/profile_report.hpp>
@@ -41,8 +42,9 @@ struct profile_options {
   int max_repetitions = 10;
 
   // A measurement lasts so long, or two task times if these are longer. Of tasks of half a second
-  // or more each worker runs one, sizes are measured once unless they vary, and the report says so.
-  std::chrono::nanoseconds measurement = std::chrono::milliseconds(50);
+  // or more each worker runs one, and sizes are measured twice at most, from five seconds on once;
+  // the report says so.
+  std::chrono::nanoseconds measurement = std::chrono::milliseconds(100);
 
   // No measurement begins that would end later, as far as the others let one expect; so the last
   // one may end somewhat later. There is always one.
@@ -74,29 +76,31 @@ HEDDLE_API sizing::profile_report run_profile(profiled_task task, profile_option
 // use.
 //
 // Requires: nothing else in the process computes meanwhile, since CPU time and switches are those
-// of the whole process. f is shared by all workers and called concurrently. Effects: those of f,
-// some thousand times if it is short; for half a second and more for each size. A task of less than
-// a microsecond measures what a pool costs rather than the task. The report is not `complete`, and
-// tells why, when the time was up or a stop was requested; tasks that run then are waited for,
-// their stop_tokens tripped. A size for which the system has no threads is left out, with a remark.
+// of the whole process. f is shared by all workers and called concurrently.
+// Effects: those of f, some thousand times if it is short; for half a second and more for each
+// size. Of a task below a microsecond, what the pool costs is measured rather than the task.
+// The report is not `complete`, and tells why, when the time was up or a stop was requested. Tasks
+// that run when a stop is requested are waited for, their stop_tokens tripped. A size for which the
+// system has no threads is left out, with a remark.
 // Blocks; on a worker of a pool, a spare stands in. Throws the first exception of f, when the tasks
 // that run have ended (their stop_tokens are tripped, too); std::invalid_argument, naming the
-// value, for sizes and other options out of range; what the hook throws.
+// value, for a null callable, and for sizes and other options out of range; what the hook throws.
 template <class F>
   requires std::invocable<std::remove_reference_t<F>&> ||
            std::invocable<std::remove_reference_t<F>&, prim::stop_token>
 sizing::profile_report profile(F&& f, profile_options options = {}) {
   using callable = std::remove_reference_t<F>;
   const auto call = [](void* c, [[maybe_unused]] const prim::stop_token& stop) {
-    auto& function = *static_cast<callable*>(c);
+    callable& function = **static_cast<callable**>(c);
     if constexpr (std::invocable<callable&, prim::stop_token>) {
       static_cast<void>(detail::invoke(function, stop));
     } else {
       static_cast<void>(detail::invoke(function));
     }
   };
-  void* const erased = const_cast<void*>(static_cast<const void*>(std::addressof(f)));
-  return detail::run_profile({erased, call}, std::move(options));
+  detail::require_callable(f, "profile");
+  callable* target = std::addressof(f);
+  return detail::run_profile({&target, call}, std::move(options));
 }
 
 // The same at these sizes.

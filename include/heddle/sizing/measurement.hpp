@@ -20,7 +20,9 @@ struct measurement {
   std::chrono::nanoseconds elapsed{};                  // by the clock, from beginning to end
   std::optional<std::chrono::nanoseconds> in_tasks{};  // by the clock, of all tasks together
   std::optional<std::chrono::nanoseconds> cpu{};       // CPU time of all tasks together
-  std::optional<std::uint64_t> voluntary_switches{};   // times that they went to sleep
+  // Not on a CPU, though they could have been, of all tasks together.
+  std::optional<std::chrono::nanoseconds> runnable{};
+  std::optional<std::uint64_t> voluntary_switches{};  // times that they went to sleep
 
   // Tasks a second.
   double throughput() const noexcept {
@@ -37,21 +39,28 @@ struct size_summary {
   estimate throughput{};              // tasks a second
   std::optional<double> residence{};  // from a task's beginning to its end
   std::optional<double> cpu{};
+  std::optional<double> runnable{};  // kept waiting for a CPU
   std::optional<double> switches{};  // a task's voluntary context switches
 
+  // Tasks of all repetitions by their time together. The mean of the throughputs weighs a slow
+  // repetition like a fast one, so it is a little higher.
+  double overall_throughput() const noexcept {
+    return static_cast<double>(tasks) / (elapsed * repetitions);
+  }
   // Workers inside a task, on the average (Little's law); CPUs in use.
   std::optional<double> busy() const noexcept {
     if (!residence) return std::nullopt;
-    return throughput.value * *residence;
+    return overall_throughput() * *residence;
   }
   std::optional<double> cpus() const noexcept {
     if (!cpu) return std::nullopt;
-    return throughput.value * *cpu;
+    return overall_throughput() * *cpu;
   }
-  // Not on a CPU, though inside a task: asleep, or, with more workers than cores, waiting for one.
-  std::optional<double> off_cpu() const noexcept {
+  // Inside a task, but not on a CPU, and not known to wait for one.
+  std::optional<double> asleep() const noexcept {
     if (!residence || !cpu) return std::nullopt;
-    return *residence > *cpu ? *residence - *cpu : 0;
+    const double awake = *cpu + runnable.value_or(0);
+    return *residence > awake ? *residence - awake : 0;
   }
 };
 

@@ -17,6 +17,7 @@ enum class limit : unsigned char {
   unknown,
   not_reached,         // throughput still rises at the largest size measured
   cores,               // they are all in use
+  neighbour,           // workers wait for cores that others use, or that a CPU quota holds back
   memory_or_spinning,  // CPU time a task rises with the size
   lock,                // workers put each other to sleep
   saturation,          // what tasks wait for gives no more

@@ -20,8 +20,8 @@ struct search_options {
   int most = 64;
 
   // A size is measured until its mean throughput is known to within this share of it, with 95 %
-  // confidence, or often enough. Three times that share will do for one that is certainly worse
-  // than the best.
+  // confidence, or often enough. Three times that share will do for one that will not be
+  // recommended: it is certainly worse than the best, or a smaller one is as good.
   double precision = 0.02;
   int min_repetitions = 3;
   int max_repetitions = 12;
@@ -32,9 +32,9 @@ struct search_options {
 
 // Finds out with few measurements how throughput depends on the size, most closely where it stops
 // growing and where it is highest. Sizes first double, until twice in a row this brought nothing.
-// Then the gaps below and above the recommended and the best size are halved, until they are no
-// wider than an eighth of the size. Rounds go up and down the sizes in turn, so that a machine that
-// becomes slower meanwhile does so for all of them.
+// Then the gaps below the recommended and around the best size are halved, until the sizes at their
+// ends differ by no more than noise, or by no more than an eighth. Rounds go up and down the sizes
+// in turn, so that a machine that becomes slower meanwhile does so for all of them.
 //
 //   while (const auto size = search.next()) search.add(measure(*size));
 //
