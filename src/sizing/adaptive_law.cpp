@@ -368,19 +368,21 @@ class adaptive_law final : public law {
     const double working = seen_.working();
     if (working > full * cores_) return std::nullopt;
     if (seen_.asleep() < 0.03 * cores_) return contended(now);
-    if (working + seen_.waiting_for_core() > full * cores_) {
-      // Those awake come in crowds, or others have the cores: the kernel's account of these is
-      // coarse, so it takes a while to tell.
+    // The kernel's account of others is coarse: it takes a while to tell.
+    const double error = 0.01 * cores_ / seconds(seen_.time);
+    const double others = now.knows_foreign ? seen_.of_others() : 0;
+    const double left = std::max(0.1 * cores_, cores_ - std::max(0.0, others - error));
+    if (working + seen_.waiting_for_core() > full * left) {
+      // Those awake come in crowds, or others have the cores.
       if (!now.knows_foreign) return contended(now);
-      const double error = 0.01 * cores_ / seconds(seen_.time);
-      if (working + seen_.of_others() + error > full * cores_) {
+      if (working + others + error > full * cores_) {
         return seen_.time < 200ms ? std::nullopt : contended(now);
       }
     }
     if (ceiling_ && size_ >= *ceiling_ && now_ < no_trial_before_) return std::nullopt;
     if (odd_pace_ > 0 || (unknown_steps_ >= 2 && !is_baseline(seen_))) return stay(short_window);
     idle_at_ = idle_size{size_, seen_.asleep()};
-    return step_up(now, std::min(largest_step, aim * cores_ / std::max(working, 1e-3)), seen_);
+    return step_up(now, std::min(largest_step, aim * left / std::max(working, 1e-3)), seen_);
   }
 
   // No task has been seen from its begin to its end, so that it may yet turn out to compute.
