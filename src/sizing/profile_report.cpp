@@ -5,13 +5,9 @@
 #include <heddle/sizing/formulas.hpp>
 #include <heddle/sizing/profile_report.hpp>
 
-#include "sizing/text.hpp"
-
 namespace heddle::inline HEDDLE_ABI::sizing {
 
 namespace {
-
-using detail::number;
 
 // The rules of formulas.hpp, with what is known of waiting and computing.
 std::vector<rival_size> rivals(const profile_report& report) {
