@@ -62,14 +62,15 @@ std::string table(const std::vector<row>& rows) {
 }
 
 std::string sizes_table(const profile_report& report) {
-  std::vector<row> rows{{"size", "runs", "tasks/s", "+-", "speed-up", "time/task", "CPU/task",
-                         "switches/task", "busy", "CPUs"}};
+  std::vector<row> rows{{"size", "runs", "tasks/s", "+-", "speed-up", "efficiency", "time/task",
+                         "on CPU", "asleep", "switches", "CPUs"}};
   const size_summary& first = report.sizes.front();
   for (const size_summary& s : report.sizes) {
+    const double speed_up = s.throughput.value / first.throughput.value;
     rows.push_back({number(s.size), number(s.repetitions), rate(s.throughput.value),
-                    doubt(s.throughput), number(s.throughput.value / first.throughput.value, 3),
-                    time_of(s.residence), time_of(s.cpu), number_of(s.switches),
-                    number_of(s.busy()), number_of(s.cpus())});
+                    doubt(s.throughput), number(speed_up, 3),
+                    percent(speed_up * first.size / s.size), time_of(s.residence), time_of(s.cpu),
+                    time_of(s.asleep()), number_of(s.switches), number_of(s.cpus())});
   }
   return table(rows);
 }

@@ -179,10 +179,13 @@ void command_workload::begin(int places, nanoseconds length) {
   length_ = length;
   passed_in_tasks_ = {};
   opens_ = closes_ = clock::time_point::max();
+  meter_.reset();
+  is_closed_ = false;
 }
 
 batch command_workload::run(int size, nanoseconds length) {
   begin(size, length);
+  meter_.emplace(clock::now());
   const bool is_first = !shortest_task_;
   is_slow_ = is_first || *shortest_task_ >= slow_task;
   const unsigned pauses = stage_.pauses();
@@ -194,6 +197,7 @@ batch command_workload::run(int size, nanoseconds length) {
   fill_.disarm();
   if (!trouble_.empty()) throw run_error(trouble_);
   if (abandoned_ || pauses != stage_.pauses()) return std::move(batch_);
+  if (!is_closed_) read_meter(clock::now());
   batch_.measured = measured();
   batch_.complete = true;
   const double task = tally_.in_tasks / tally_.tasks;
@@ -232,7 +236,7 @@ std::optional<chosen_size> command_workload::run_adaptive(int most, nanoseconds 
 // have had some, and the flow goes on until every task that began within it has ended. Slow ones
 // are counted whole, and each place has a clock of its own, from its first start to its last end:
 // that the others had ended before is no time of its own.
-void command_workload::open_window(clock::time_point now) noexcept {
+void command_workload::open_window(clock::time_point now) {
   if (begun_ < target_ || opens_ != clock::time_point::max()) return;
   if (is_slow_) {
     opens_ = clock::time_point::min();
@@ -241,6 +245,22 @@ void command_workload::open_window(clock::time_point now) noexcept {
     const auto task = passed_in_tasks_ / static_cast<std::int64_t>(batch_.ended);
     opens_ = now;
     closes_ = now + std::max(length_, 2 * task);
+    read_ = meter_->read(now);
+    read_at_ = now;
+  }
+}
+
+// How long tasks waited for a CPU, from when the window opened up to now; of slow tasks, from the
+// beginning.
+void command_workload::read_meter(clock::time_point now) {
+  is_closed_ = true;
+  const job_times end = meter_->read(now);
+  if (!end.knows_runnable) return;
+  if (is_slow_) {
+    tally_.runnable = seconds(end.runnable).count();
+  } else {
+    tally_.runnable = seconds(end.runnable - read_.runnable).count() *
+                      (seconds(closes_ - opens_) / seconds(now - read_at_));
   }
 }
 
@@ -270,6 +290,7 @@ sizing::measurement command_workload::measured() const {
   m.elapsed = std::max(time(elapsed), nanoseconds(1));
   m.in_tasks = time(tally_.in_tasks);
   m.cpu = time(tally_.cpu);
+  if (tally_.runnable) m.runnable = time(*tally_.runnable);
   m.voluntary_switches =
       static_cast<std::uint64_t>(std::llround(tally_.voluntary_switches * whole));
   return m;
@@ -337,6 +358,7 @@ void command_workload::launch(place& p) noexcept {
     p.slot.start(false, {});
     ++running_;
     if (law_) law_->on_start(p.slot.pid());
+    if (meter_) meter_->on_start(p.launched, p.slot.pid());
   } catch (const std::system_error& e) {
     const int code = e.code().value();
     if (e.code().category() != std::generic_category()) return fail(e.what());
@@ -372,6 +394,7 @@ void command_workload::end_if_done() noexcept {
 
 void command_workload::before_reap(job_slot& slot) noexcept {
   if (law_) law_->before_reap(slot.pid());
+  if (meter_) meter_->before_reap(slot.pid());
 }
 
 void command_workload::on_output(job_slot& slot, stream which, std::string_view bytes) noexcept {
@@ -385,12 +408,16 @@ void command_workload::on_output(job_slot& slot, stream which, std::string_view 
 void command_workload::on_job_end(job_slot& slot) noexcept {
   --running_;
   place& p = *places_[slot.job.input.sequence];
-  if (!slot.told_to_stop()) {
-    try {
-      count(p);
-    } catch (const std::exception& e) {
-      fail(e.what());
+  const auto now = clock::now();
+  try {
+    if (meter_) meter_->on_end(now, slot.pid(), slot.report());
+    if (!slot.told_to_stop()) count(p, now);
+    if (!law_) {
+      open_window(now);
+      if (now >= closes_ && !is_slow_ && !is_closed_) read_meter(now);
     }
+  } catch (const std::exception& e) {
+    fail(e.what());
   }
   bury_orphans([this](pid_t pid) {
     return std::any_of(places_.begin(), places_.end(), [pid](const auto& other) {
@@ -401,16 +428,14 @@ void command_workload::on_job_end(job_slot& slot) noexcept {
     law_->on_end(slot.pid(), slot.report());
     return fill_places();
   }
-  const auto now = clock::now();
-  open_window(now);
   if (!abandoned_ && flow_goes_on(now)) launch(p);
   end_if_done();
 }
 
 // The part of the task that lies within the window.
-void command_workload::count(place& p) {
+void command_workload::count(place& p, clock::time_point now) {
   const process::exit_report& report = p.slot.report();
-  p.ended = clock::now();
+  p.ended = now;
   ++batch_.ended;
   if (!report.success() && batch_.failed++ == 0) {
     batch_.complaint = complaint_of(report, p.complaint);

@@ -15,6 +15,7 @@
 
 #include "adaptive_slots.hpp"
 #include "input.hpp"
+#include "job_meter.hpp"
 #include "job_slot.hpp"
 #include "profile_batch.hpp"
 #include "profile_options.hpp"
@@ -74,6 +75,7 @@ class command_workload final : private slot_owner, private interruptible, privat
     double in_tasks = 0;  // seconds, like the next one
     double cpu = 0;
     double voluntary_switches = 0;
+    std::optional<double> runnable{};  // seconds
   };
 
   void before_reap(job_slot& slot) noexcept override;
@@ -94,11 +96,12 @@ class command_workload final : private slot_owner, private interruptible, privat
   place* next_place() noexcept;
   void launch(place& p) noexcept;
   void abandon(bool kill) noexcept;
-  void count(place& p);
+  void count(place& p, clock::time_point now);
   void fail(std::string why) noexcept;
   bool is_done() const noexcept;
   void end_if_done() noexcept;
-  void open_window(clock::time_point now) noexcept;
+  void open_window(clock::time_point now);
+  void read_meter(clock::time_point now);
   bool flow_goes_on(clock::time_point now) const noexcept;
   sizing::measurement measured() const;
 
@@ -114,6 +117,7 @@ class command_workload final : private slot_owner, private interruptible, privat
   process::timer fill_;
 
   std::unique_ptr<adaptive_slots> law_;  // chooses the number of places; null while that is given
+  std::optional<job_meter> meter_;       // of a run with a given number
   std::uint64_t sequence_ = 0;
   std::size_t target_ = 0;  // places in use
   std::size_t begun_ = 0;   // of these
@@ -125,7 +129,10 @@ class command_workload final : private slot_owner, private interruptible, privat
   clock::time_point opens_{};          // the window that is measured; max() until it is known
   clock::time_point closes_{};
   bool abandoned_ = false;
-  std::string trouble_;  // why the work cannot go on; "" while all is well
+  std::string trouble_;          // why the work cannot go on; "" while all is well
+  clock::time_point read_at_{};  // the meter, for the first time
+  job_times read_;               // then
+  bool is_closed_ = false;       // the meter was read at the end, too
   tally tally_;
   batch batch_;
 };

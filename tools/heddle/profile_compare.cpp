@@ -35,7 +35,6 @@
 namespace heddle::tool {
 namespace {
 
-using namespace std::chrono_literals;
 using std::chrono::nanoseconds;
 
 enum way : std::size_t { sequential, threads, processes, ways };
@@ -242,7 +241,7 @@ int compare_ways(const profile_options& options) {
 
   constexpr int least_rounds = 3;
   constexpr int most_rounds = 12;
-  const auto length = std::clamp<nanoseconds>(options.time_limit / 100, 20ms, 500ms);
+  const auto length = usual_length(options.time_limit);
   int round = 0;
   std::string now;
   stage.show([&] { return now; });

@@ -167,7 +167,7 @@ sizing::profile_report profile_kernel(profile_stage& stage, const profile_option
   how.most = most;
   how.precision = options.precision;
   how.max_repetitions = most_repetitions;
-  how.measurement = std::clamp<nanoseconds>(options.time_limit / 300, 20ms, 200ms);
+  how.measurement = usual_length(options.time_limit / 3);
   how.time_limit = options.time_limit;
   how.on_progress = [&](const profile_progress& now) {
     const std::lock_guard lock(guard);

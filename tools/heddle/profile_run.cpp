@@ -73,7 +73,7 @@ class measuring {
         search_(search_options(options, most)),
         // A tenth of the time is for the adaptive law.
         deadline_(stage.deadline() - options.time_limit / 10),
-        length_(std::clamp<nanoseconds>(options.time_limit / 100, 20ms, 1s)) {}
+        length_(usual_length(options.time_limit)) {}
 
   void measure() {
     stage_.show([this] {
@@ -220,7 +220,7 @@ int profile_workload(const profile_options& options) {
     stage.die_if_told();
     throw run_error("nothing could be measured");
   }
-  if (room.most < options.max.value_or(room.most)) {
+  if (options.sizes.empty() && !room.reason.empty() && report.sizes.back().size == room.most) {
     report.remarks.push_back(
         fmt::format("Sizes above {} were left out: {}", room.most, room.reason));
   }

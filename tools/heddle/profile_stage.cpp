@@ -13,6 +13,7 @@
 #include <utility>
 
 #include <heddle/base/job.hpp>
+#include <heddle/kernel/quota.hpp>
 
 #include "text.hpp"
 
@@ -121,6 +122,17 @@ void profile_stage::die_if_told() {
   if (signal_ == 0) return;
   signals_.reset();
   die_of(signal_);
+}
+
+std::chrono::nanoseconds usual_length(std::chrono::nanoseconds time_limit) {
+  using std::chrono::nanoseconds;
+  nanoseconds least = std::chrono::milliseconds(20);
+  const nanoseconds most = std::chrono::seconds(1);
+  if (const auto quota = kernel::read_cpu_quota()) {
+    constexpr int periods = 5;
+    least = std::clamp<nanoseconds>(periods * quota->period, least, most);
+  }
+  return std::clamp(nanoseconds(time_limit / 100), least, most);
 }
 
 std::string progress_line(const profile_stage& stage, std::string_view workers, int size,

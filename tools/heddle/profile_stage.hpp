@@ -86,6 +86,10 @@ class profile_stage final : private signal_listener {
   unsigned pauses_ = 0;
 };
 
+// How long a run should be that many of fit into the time limit. Where a CPU quota grants time in
+// periods, long enough to see several of these. Between 20 ms and a second.
+std::chrono::nanoseconds usual_length(std::chrono::nanoseconds time_limit);
+
 // "8 threads at once: run 14 of about 36, 0:12 of at most 1:00". Size 0 is the adaptive law.
 std::string progress_line(const profile_stage& stage, std::string_view workers, int size,
                           int measured, int expected);
