@@ -80,7 +80,7 @@ class jobserver_client final : public job_tokens, private process::io_handler {
   // Throws run_error, saying why it cannot be used.
   jobserver_client(process::event_loop& loop, const jobserver_address& address,
                    token_listener& listener);
-  ~jobserver_client();
+  ~jobserver_client() override;
 
   bool have(unsigned jobs) noexcept override;
   void on_job_end(unsigned jobs) noexcept override { give_back(jobs); }
@@ -117,7 +117,7 @@ class jobserver final : public job_tokens, private process::io_handler {
  public:
   // Throws std::system_error when descriptors cannot be had.
   jobserver(process::event_loop& loop, jobserver_style style, token_listener& listener);
-  ~jobserver();
+  ~jobserver() override;
 
   void resize(unsigned slots) noexcept override;
   bool have(unsigned jobs) noexcept override;

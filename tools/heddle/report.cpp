@@ -101,6 +101,7 @@ std::string summary(const sizing_log& sizes) {
 void append_steps(std::string& text, const sizing_log& sizes) {
   constexpr std::size_t most = 10;  // at each end
   std::vector<const sizing::logged_choice*> kept;
+  kept.reserve(sizes.first.size() + sizes.last.size());
   for (const auto& c : sizes.first) kept.push_back(&c);
   for (const auto& c : sizes.last) kept.push_back(&c);
   const bool cut = sizes.choices > 2 * most + 1;
