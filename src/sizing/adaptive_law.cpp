@@ -14,6 +14,8 @@
 
 #include <heddle/sizing/law.hpp>
 
+#include "sizing/text.hpp"
+
 namespace heddle::inline HEDDLE_ABI::sizing {
 
 namespace {
@@ -136,7 +138,7 @@ class adaptive_law final : public law {
   choice first(double cores, int least, int most) override {
     size_ = std::clamp(rounded_up(cores), least, most);
     cores_ = cores;
-    return {size_, cause::start, text("one worker for each of %.3g usable cores", cores),
+    return {size_, cause::start, text("one worker for each usable core: %.3g", cores),
             short_window};
   }
 
@@ -344,14 +346,15 @@ class adaptive_law final : public law {
     step_.reset();
     crowding_pays_ = false;
     return change(now, size, cause::crowded_cores,
-                  text("%.1f workers wait for a core while %.1f sleep and %.3g cores are in use",
-                       crowd, asleep, working));
+                  text("%.1f workers wait for a core while %.1f sleep, with %.3g of ", crowd,
+                       asleep, working) +
+                      detail::count(cores_, "core") + " in use");
   }
 
   std::optional<choice> grow(const window& now) {
     if (size_ < rounded_up(cores_) && !fewer_is_better_) {
       return change(now, rounded_up(cores_), cause::core_count,
-                    text("one worker for each of %.3g usable cores", cores_));
+                    text("one worker for each usable core: %.3g", cores_));
     }
     const bool typical = settled() && seen_.completed >= size_ / 2.0 && seen_.time >= short_window;
     if (!typical) return grow_blindly(now);
@@ -412,8 +415,8 @@ class adaptive_law final : public law {
     // Small steps are judged together.
     if (!step_ || !known) step_ = step{size_, seen.rate(), working, known, seen.completed};
     return change(now, size, cause::idle_cores,
-                  text("work waits, and of %.3g cores %.3g are in use while %.1f workers sleep",
-                       cores_, working, asleep));
+                  text("work waits, and %.1f workers sleep with %.3g of ", asleep, working) +
+                      detail::count(cores_, "core") + " in use");
   }
 
   // Enough to compare with what comes.
@@ -460,7 +463,7 @@ class adaptive_law final : public law {
     try_fewer_ = nothing_gained;
     if (nothing_gained) {
       return change(now, size, cause::saturation,
-                    text("%.0f workers did no more than %.0f do", grown_to, s.before));
+                    text("%.0f workers did no more than %.0f", grown_to, s.before));
     }
     return change(
         now, size, cause::saturation,
@@ -477,9 +480,9 @@ class adaptive_law final : public law {
     if (working > 0.92 * cores_ || seen_.waiting_for_core() < 0.05 * cores_) return std::nullopt;
     if (now.throttled > 0.05) return std::nullopt;
     // A scheduler that shares the cores out by threads gives more to more.
-    return begin_trial(
-        now, 2 * size_, least_trial_yield,
-        text("others use, or hold back, %.3g of %.3g cores", cores_ - working, cores_));
+    return begin_trial(now, 2 * size_, least_trial_yield,
+                       text("others use, or hold back, %.3g of ", cores_ - working) +
+                           detail::count(cores_, "core"));
   }
 
   choice begin_trial(const window& now, int size, double bar, std::string reason) {
@@ -503,8 +506,9 @@ class adaptive_law final : public law {
     const double error = std::sqrt(rates_.relative_variance() + t.rates_before.relative_variance());
     if (std::abs(gain - t.bar) < 2 * error && !rates_.full()) return stay(short_window);
     trial_.reset();
-    const std::string outcome = text("%.0f workers instead of %.0f changed throughput by %+.0f %%",
-                                     size_, t.before, gain * 100);
+    const std::string outcome =
+        detail::count(size_, "worker") +
+        text(" instead of %.0f changed throughput by %+.0f %%", t.before, gain * 100);
     if (gain < t.bar) {
       postpone_trials();
       return change(now, t.before, cause::trial_failed, outcome);

@@ -29,7 +29,8 @@ inline std::string percent(double share) {
 
 // "3 sizes", "1 size".
 inline std::string count(double value, const std::string& singular) {
-  return number(value) + ' ' + singular + (value == 1 ? "" : "s");
+  const std::string digits = number(value);
+  return digits + ' ' + singular + (digits == "1" ? "" : "s");
 }
 
 // "4.1 us", "12 ms", "3.2 s".
