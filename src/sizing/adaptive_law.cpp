@@ -24,22 +24,25 @@ using std::chrono::nanoseconds;
 using namespace std::chrono_literals;
 
 // How full the cores are to be.
-constexpr double full = 0.97;
+constexpr double full = 0.98;
 // Growth stops short of that, so that it does not overshoot.
-constexpr double aim = 0.985;
+constexpr double aim = 1;
 // Growth is at most so much at once: from a guess, and when tasks were seen from begin to end.
-constexpr double largest_blind_step = 4;
+constexpr double largest_blind_step = 4;  // for as long as there are few workers
+constexpr double few_a_core = 4;
 constexpr double later_blind_step = 2;
 constexpr double largest_step = 16;
+constexpr double largest_second_step = 2;
 // The share of an added worker that must show in the throughput, 1 being a whole worker's work.
 constexpr double least_yield = 0.25;
+constexpr double least_blind_yield = 0.10;  // where the throughput before is hardly known
 constexpr double least_trial_yield = 0.10;
 
 constexpr nanoseconds short_window = 20ms;
 constexpr nanoseconds rest_window = 50ms;
 constexpr nanoseconds longest_task = 10s;  // for which anything is waited for
 // Nothing that failed is tried again before, if the load stays the same; then twice, four times...
-constexpr nanoseconds first_pause = 4s;
+constexpr nanoseconds first_pause = 10s;
 constexpr nanoseconds longest_pause = 240s;
 
 double seconds(nanoseconds t) { return std::chrono::duration<double>(t).count(); }
@@ -323,9 +326,11 @@ class adaptive_law final : public law {
     if (!now.knows_runnable || size_ <= rounded_up(cores_)) return std::nullopt;
     if (now.busy > 1.05 * size_) return std::nullopt;  // some have still to leave
     if (all_.time <
-        std::max<nanoseconds>(40ms, std::min<nanoseconds>(time_scale() * 11 / 10, 500ms))) {
+        std::max<nanoseconds>(40ms, std::min<nanoseconds>(time_scale() * 11 / 10, 2s))) {
       return std::nullopt;
     }
+    // Tasks that began together may want the cores together, and then sleep again.
+    if (all_.completed < size_ / 2.0 && now_ - begun_ < 2s) return std::nullopt;
     const double working = all_.working();
     const double crowd = all_.waiting_for_core();
     const double asleep = all_.asleep();
@@ -346,8 +351,8 @@ class adaptive_law final : public law {
     step_.reset();
     crowding_pays_ = false;
     return change(now, size, cause::crowded_cores,
-                  text("%.1f workers wait for a core while %.1f sleep, with %.3g of ", crowd,
-                       asleep, working) +
+                  text("%.1f workers wait for a core while %.1f sleep, with %.3g of ", crowd, asleep,
+                       working) +
                       detail::count(cores_, "core") + " in use");
   }
 
@@ -361,7 +366,7 @@ class adaptive_law final : public law {
     if (step_) {
       if (auto c = judge_step(now)) return c;
     }
-    if (try_fewer_) {
+    if (try_fewer_ && now_ >= try_fewer_after_) {
       if (rates_.count() < 4) return stay(short_window);
       try_fewer_ = false;
       // Few workers may be slower for it; many may be had for nothing.
@@ -370,33 +375,38 @@ class adaptive_law final : public law {
     }
     const double working = seen_.working();
     if (working > full * cores_) return std::nullopt;
-    if (seen_.asleep() < 0.03 * cores_) return contended(now);
+    if (seen_.asleep() < 0.03 * std::max<double>(cores_, size_)) return contended(now);
     // The kernel's account of others is coarse: it takes a while to tell.
     const double error = 0.01 * cores_ / seconds(seen_.time);
     const double others = now.knows_foreign ? seen_.of_others() : 0;
-    const double left = std::max(0.1 * cores_, cores_ - std::max(0.0, others - error));
+    const bool alone = others < error;
+    const double left = alone ? cores_ : std::max(0.1 * cores_, cores_ - (others - error));
     if (working + seen_.waiting_for_core() > full * left) {
       // Those awake come in crowds, or others have the cores.
       if (!now.knows_foreign) return contended(now);
-      if (working + others + error > full * cores_) {
+      if (!alone && working + others + error > full * cores_) {
         return seen_.time < 200ms ? std::nullopt : contended(now);
       }
     }
     if (ceiling_ && size_ >= *ceiling_ && now_ < no_trial_before_) return std::nullopt;
-    if (odd_pace_ > 0 || (unknown_steps_ >= 2 && !is_baseline(seen_))) return stay(short_window);
+    if (odd_pace_ > 0 || (unknown_steps_ >= 3 && !is_baseline(seen_))) return stay(short_window);
     idle_at_ = idle_size{size_, seen_.asleep()};
-    return step_up(now, std::min(largest_step, aim * left / std::max(working, 1e-3)), seen_);
+    // What has failed before is tried again with more care.
+    const double largest = ceiling_ && size_ >= *ceiling_ ? largest_second_step : largest_step;
+    return step_up(now, std::min(largest, aim * left / std::max(working, 1e-3)), seen_);
   }
 
   // No task has been seen from its begin to its end, so that it may yet turn out to compute.
   std::optional<choice> grow_blindly(const window& now) {
     nanoseconds patience = short_window * (1 << std::min(2 * blind_steps_, 16));
+    if (size_ <= few_a_core * cores_) patience = std::min<nanoseconds>(patience, 2 * short_window);
     if (task_seconds_ > 0) patience = std::max(patience, 2 * time_scale());
     if (now_ - begun_ < patience || seen_.time < short_window) return std::nullopt;
     if (seen_.working() + seen_.waiting_for_core() > 0.5 * cores_) return std::nullopt;
     if (ceiling_ && size_ >= *ceiling_ && now_ < no_trial_before_) return std::nullopt;
-    const double factor = std::min(blind_steps_ == 0 ? largest_blind_step : later_blind_step,
-                                   aim * cores_ / std::max(seen_.working(), 1e-3));
+    const double factor =
+        std::min(size_ <= few_a_core * cores_ ? largest_blind_step : later_blind_step,
+                 aim * cores_ / std::max(seen_.working(), 1e-3));
     const int steps = blind_steps_ + 1;
     auto c = step_up(now, factor, seen_);
     blind_steps_ = steps;
@@ -430,20 +440,19 @@ class adaptive_law final : public law {
   // Whether the last steps up brought anything.
   std::optional<choice> judge_step(const window& now) {
     const step s = *step_;
-    if (!s.known) {
-      step_.reset();
-      return std::nullopt;
-    }
     const double grown = static_cast<double>(size_) / s.before - 1;
     const double rate_gain = seen_.rate() / std::max(s.rate_before, 1e-9) - 1;
     const double work_gain = seen_.working() / std::max(s.working_before, 1e-9) - 1;
     // Throughput is what counts; of few tasks the CPU time they took tells more.
-    const bool few = std::min(seen_.completed, s.completed) < 400;
+    // Not at first, when all the new workers begin a task at once.
+    const bool few = std::min(seen_.completed, s.completed) < 400 && seen_.time >= 2 * time_scale();
     const double gain = few ? std::max(rate_gain, work_gain) : rate_gain;
     // Added workers can use no more than the cores that lay idle.
     const double possible = std::min(grown, cores_ / std::max(s.working_before, 1e-3 * cores_) - 1);
-    if (gain >= least_yield * possible) {
+    if (gain >= (s.known ? least_yield : least_blind_yield) * possible ||
+        (!s.known && (grown < 2 || s.completed < 8))) {
       step_.reset();
+      if (ceiling_ && size_ > *ceiling_) ceiling_.reset();
       return std::nullopt;
     }
     if (grown < 0.3) return std::nullopt;
@@ -460,7 +469,8 @@ class adaptive_law final : public law {
     const int size =
         nothing_gained ? s.before : std::clamp(rounded_up(1.15 * needed), s.before, size_);
     ceiling_ = size;
-    try_fewer_ = nothing_gained;
+    try_fewer_ = true;
+    try_fewer_after_ = nothing_gained ? now_ : now_ + 2s;
     if (nothing_gained) {
       return change(now, size, cause::saturation,
                     text("%.0f workers did no more than %.0f", grown_to, s.before));
@@ -480,9 +490,9 @@ class adaptive_law final : public law {
     if (working > 0.92 * cores_ || seen_.waiting_for_core() < 0.05 * cores_) return std::nullopt;
     if (now.throttled > 0.05) return std::nullopt;
     // A scheduler that shares the cores out by threads gives more to more.
-    return begin_trial(now, 2 * size_, least_trial_yield,
-                       text("others use, or hold back, %.3g of ", cores_ - working) +
-                           detail::count(cores_, "core"));
+    return begin_trial(
+        now, 2 * size_, least_trial_yield,
+        text("others use, or hold back, %.3g of ", cores_ - working) + detail::count(cores_, "core"));
   }
 
   choice begin_trial(const window& now, int size, double bar, std::string reason) {
@@ -506,9 +516,9 @@ class adaptive_law final : public law {
     const double error = std::sqrt(rates_.relative_variance() + t.rates_before.relative_variance());
     if (std::abs(gain - t.bar) < 2 * error && !rates_.full()) return stay(short_window);
     trial_.reset();
-    const std::string outcome =
-        detail::count(size_, "worker") +
-        text(" instead of %.0f changed throughput by %+.0f %%", t.before, gain * 100);
+    const std::string outcome = detail::count(size_, "worker") +
+                                text(" instead of %.0f changed throughput by %+.0f %%", t.before,
+                                     gain * 100);
     if (gain < t.bar) {
       postpone_trials();
       return change(now, t.before, cause::trial_failed, outcome);
@@ -562,6 +572,7 @@ class adaptive_law final : public law {
   std::optional<int> ceiling_;        // above which growth has not paid
   std::optional<idle_size> idle_at_;  // too small, as has been seen
   bool try_fewer_ = false;
+  nanoseconds try_fewer_after_{};
   bool fewer_is_better_ = false;
   bool crowding_pays_ = false;  // beside others on the same cores
   nanoseconds no_trial_before_{};
