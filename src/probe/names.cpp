@@ -1,4 +1,5 @@
 #include <heddle/prim/mutex.hpp>
+#include <heddle/prim/seed.hpp>
 #include <heddle/prim/thread.hpp>
 #include <heddle/prim/thread_local.hpp>
 #include <heddle/probe/names.hpp>
@@ -16,6 +17,7 @@ struct entry final : prim::thread_exit_hook {
   static void thread_ends(prim::thread_exit_hook* hook) noexcept;
 
   int kernel_thread_id;
+  const std::uint32_t number = prim::thread_number();
   std::string name;
   entry* before = nullptr;
   entry* after = nullptr;
@@ -107,7 +109,7 @@ std::vector<thread_name> thread_names() {
   std::vector<thread_name> names;
   const prim::scoped_lock lock(registry.mutex);
   for (const entry* e = registry.oldest; e != nullptr; e = e->after) {
-    names.push_back({e->kernel_thread_id, e->name});
+    names.push_back({e->kernel_thread_id, e->name, e->number});
   }
   return names;
 }

@@ -16,6 +16,24 @@ const char* describe(wait_kind kind) noexcept {
       return "a shutdown";
     case wait_kind::external:
       return "a blocking call";
+    case wait_kind::rw_lock:
+      return "a reader-writer lock";
+    case wait_kind::condition:
+      return "a condition variable";
+    case wait_kind::semaphore:
+      return "a semaphore";
+    case wait_kind::barrier:
+      return "a barrier";
+    case wait_kind::latch:
+      return "a latch";
+    case wait_kind::lazy:
+      return "a lazy value";
+    case wait_kind::full_queue:
+      return "room in a queue";
+    case wait_kind::empty_queue:
+      return "an item of a queue";
+    case wait_kind::join:
+      return "the end of other work";
   }
   return "something unknown";
 }

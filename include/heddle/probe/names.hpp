@@ -1,6 +1,7 @@
 // What the threads of the process are called.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,7 @@ HEDDLE_API std::string_view current_thread_name() noexcept;
 struct thread_name {
   int kernel_thread_id;
   std::string name;
+  std::uint32_t number;  // prim::thread_number
 };
 
 // The living threads that have a name, in the order in which they got their first one.
