@@ -48,8 +48,11 @@ std::uint64_t find_steps() noexcept {
   constexpr std::uint64_t tried = 1'000'000;
   double fastest = 0;
   for (int i = 0; i < 20; ++i) {
+    // A number of steps that the compiler cannot know, or it computes the result once for all
+    // tries.
+    const std::uint64_t steps = tried + (unwanted.load(std::memory_order_relaxed) & 1);
     const auto begin = thread_cpu_time();
-    unwanted.store(spin(tried), std::memory_order_relaxed);
+    unwanted.store(spin(steps), std::memory_order_relaxed);
     const auto took = std::max(thread_cpu_time() - begin, nanoseconds(1));
     fastest = std::max(fastest, static_cast<double>(tried) / static_cast<double>(took.count()));
   }

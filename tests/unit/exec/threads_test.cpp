@@ -201,9 +201,9 @@ TEST_P(threads, sleep_when_there_is_nothing_to_do) {
   bool quiet = false;
   for (int attempt = 0; attempt < 20 && !quiet; ++attempt) {
     const auto before = context_switches("idle/");
-    ASSERT_EQ(before.size(), workers());
     std::this_thread::sleep_for(attempt == 0 ? 300ms : 1100ms);
-    quiet = before == context_switches("idle/");
+    // A spare that has been counted out may still be there for the kernel.
+    quiet = before.size() == workers() && before == context_switches("idle/");
   }
   EXPECT_TRUE(quiet);
 }
