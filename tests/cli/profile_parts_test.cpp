@@ -110,7 +110,9 @@ TEST(profile_plot, labels_keep_clear_of_each_other) {
     plot p = small_plot();
     const int most = 1 << (random() % 11);
     p.points.push_back({static_cast<double>(most), 20, 19, 21});
-    const auto somewhere = [&] { return 1.0 + static_cast<double>(random() % static_cast<unsigned>(most)); };
+    const auto somewhere = [&] {
+      return 1.0 + static_cast<double>(random() % static_cast<unsigned>(most));
+    };
     p.recommended = plot::mark{somewhere(), 15, "recommended: 1024"};
     p.peak = plot::mark{somewhere(), 20, "peak of the curve: 1023 (1000 to 1100)"};
     p.adaptive = plot::mark{somewhere(), 10, "adaptive pool: 1024"};
