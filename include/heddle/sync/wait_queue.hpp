@@ -1,0 +1,145 @@
+// What events, latches, barriers and semaphores have in common: a queue of threads that sleep until
+// somebody chooses them, a deadline passes, or a stop is requested.
+#pragma once
+
+#include <cstdint>
+
+#include <heddle/prim/clock.hpp>
+#include <heddle/prim/config.hpp>
+#include <heddle/prim/stop_token.hpp>
+#include <heddle/sync/waiter.hpp>
+
+namespace heddle::inline HEDDLE_ABI {
+
+// How long a wait may last. Refers to the token.
+class wait_limit {
+ public:
+  wait_limit() = default;
+  explicit wait_limit(prim::time_point deadline) noexcept : deadline_(deadline) {}
+  explicit wait_limit(const prim::stop_token& stop,
+                      prim::time_point deadline = prim::never) noexcept
+      : deadline_(deadline), stop_(stop.stop_possible() ? &stop : nullptr) {}
+
+  prim::time_point deadline() const noexcept { return deadline_; }
+  // Null when no stop can be requested.
+  const prim::stop_token* stop() const noexcept { return stop_; }
+
+  bool over() const noexcept {
+    return (stop_ != nullptr && stop_->stop_requested()) ||
+           (deadline_ != prim::never && prim::clock::now() >= deadline_);
+  }
+
+ private:
+  prim::time_point deadline_ = prim::never;
+  const prim::stop_token* stop_ = nullptr;
+};
+
+// The queue, eldest first. Its owner guards it by a lock, and wakes whom it has taken after it has
+// let go of that lock: with the last wake-up the owner may be gone.
+//
+// Each node leaves exactly once: somebody takes it and wakes it, or it is withdrawn and nobody
+// wakes it.
+class wait_queue {
+ public:
+  struct node {
+    thread_waiter waiter;
+    node* before = nullptr;
+    node* after = nullptr;
+    std::uint64_t amount = 0;  // what it waits for
+    bool listed = false;
+    bool refused = false;  // it was taken to be told that its wait has failed
+  };
+
+  // Nodes that were taken, in the order in which they will be woken.
+  class chain {
+   public:
+    void add(node& n) noexcept {
+      n.after = nullptr;
+      (last_ != nullptr ? last_->after : first_) = &n;
+      last_ = &n;
+    }
+    void wake() const noexcept {
+      for (node* n = first_; n != nullptr;) {
+        node* const rest = n->after;  // waking may end the node
+        n->waiter.wake(&n->waiter);
+        n = rest;
+      }
+    }
+
+   private:
+    node* first_ = nullptr;
+    node* last_ = nullptr;
+  };
+
+  constexpr wait_queue() noexcept = default;
+  wait_queue(const wait_queue&) = delete;
+  wait_queue& operator=(const wait_queue&) = delete;
+
+  bool empty() const noexcept { return first_ == nullptr; }
+  node* first() const noexcept { return first_; }
+
+  void append(node& n) noexcept {
+    n.before = last_;
+    n.after = nullptr;
+    n.listed = true;
+    (last_ != nullptr ? last_->after : first_) = &n;
+    last_ = &n;
+  }
+
+  // False when somebody has taken it.
+  bool withdraw(node& n) noexcept {
+    if (!n.listed) return false;
+    unlink(n);
+    return true;
+  }
+
+  // Requires: n is in the queue.
+  void take(node& n, chain& to, bool refused = false) noexcept {
+    unlink(n);
+    n.refused = refused;
+    to.add(n);
+  }
+  void take_all(chain& to, bool refused = false) noexcept {
+    while (first_ != nullptr) take(*first_, to, refused);
+  }
+
+ private:
+  void unlink(node& n) noexcept {
+    (n.before != nullptr ? n.before->after : first_) = n.after;
+    (n.after != nullptr ? n.after->before : last_) = n.before;
+    n.listed = false;
+  }
+
+  node* first_ = nullptr;
+  node* last_ = nullptr;
+};
+
+// Sleeps until the node was taken and woken: then true, and nothing but the node is touched
+// afterwards. False when the limit came first and the node has been withdrawn.
+// Requires: the node is in the queue, or was taken since; the caller is inside a blocking_region.
+// `withdraw()` withdraws the node under the lock of the queue; does not throw.
+template <class Withdraw>
+bool sleep_in_queue(wait_queue::node& n, const wait_limit& limit, Withdraw withdraw) {
+  prim::parker& parker = n.waiter.parker;
+  const auto until_the_deadline = [&] {
+    if (parker.park_until(limit.deadline())) return true;
+    if (withdraw()) return false;
+    parker.park();  // taken in the last moment: the wake-up is on its way
+    return true;
+  };
+  if (limit.stop() == nullptr) return until_the_deadline();
+  bool stopped = false;
+  bool woken = false;
+  {
+    const auto on_stop = [&]() noexcept {
+      if (!withdraw()) return;
+      stopped = true;
+      parker.unpark();
+    };
+    const prim::stop_callback<decltype(on_stop)> callback(*limit.stop(), on_stop);
+    woken = until_the_deadline();
+  }
+  return woken && !stopped;
+}
+
+}  // namespace heddle::inline HEDDLE_ABI
