@@ -56,6 +56,7 @@ pool_signals::activity pool_signals::look_at_threads(std::span<const thread> thr
     };
     all.computing += share(now->running - w.last.running);
     all.runnable += share(now->waiting - w.last.waiting);
+    if (now->slices > w.last.slices) all.slices += now->slices - w.last.slices;
     w.last = *now;
     w.at = at;
   }
@@ -68,7 +69,11 @@ pool_signals::activity pool_signals::look_at_threads(std::span<const thread> thr
 const pool_signals::surroundings& pool_signals::look_around(prim::time_point now) {
   if (!prim::limits::pool_reads_kernel || now - last_.at < between_looks) return around_;
   if (groups_.empty()) groups_ = kernel::find_cgroups({}, "cpu");
-  if (cpus_.empty()) cpus_ = kernel::read_affinity();
+  if (kernel::cpu_set cpus = kernel::read_affinity(); cpus != cpus_) {
+    cpus_ = std::move(cpus);  // what was read of others is no beginning
+    last_ = {};
+    around_ = {};
+  }
   look next{now, kernel::read_machine_load(cpus_), cpu_time_of(CLOCK_PROCESS_CPUTIME_ID),
             kernel::read_throttling({}, groups_)};
   const bool is_first = last_.at == prim::time_point{};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -31,6 +32,7 @@ class pool_signals {
   struct activity {
     double computing = 0;
     double runnable = 0;
+    std::uint64_t slices = 0;  // times that they were put on a CPU
     bool knows_runnable = true;
   };
   // Of the last tenth of a second or so.

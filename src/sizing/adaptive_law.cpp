@@ -38,6 +38,9 @@ constexpr double least_yield = 0.25;
 constexpr double least_blind_yield = 0.10;  // where the throughput before is hardly known
 constexpr double least_trial_yield = 0.10;
 
+// How much more of something a task must take to be named as a reason.
+constexpr double clearly = 1.25;
+
 constexpr nanoseconds short_window = 20ms;
 constexpr nanoseconds rest_window = 50ms;
 constexpr nanoseconds longest_task = 10s;  // for which anything is waited for
@@ -50,6 +53,8 @@ double seconds(nanoseconds t) { return std::chrono::duration<double>(t).count();
 nanoseconds from_seconds(double s) {
   return std::chrono::duration_cast<nanoseconds>(std::chrono::duration<double>(s));
 }
+
+double times(double now, double before) { return before > 0 ? now / before : 1; }
 
 int rounded_up(double workers) { return static_cast<int>(std::ceil(workers - 1e-6)); }
 
@@ -96,6 +101,7 @@ struct tally {
   double of_others() const { return mean(foreign); }
   // Little's law: so long a task is with its worker.
   double task_seconds() const { return completed > 0 ? busy / completed : 0; }
+  double a_task(double total) const { return completed > 0 ? total / completed : 0; }
 };
 
 // Throughput at a size in the latest windows, to tell a difference from noise.
@@ -190,6 +196,7 @@ class adaptive_law final : public law {
     double working_before;
     bool known;  // the rate before was measured for long enough
     double completed;
+    double cpu, sleep, switches;  // of a task, before; CPU time and sleep in seconds
   };
 
   struct load_kind {
@@ -211,7 +218,8 @@ class adaptive_law final : public law {
     all_ = seen_ = {};
     rates_ = {};
     kind_ = {};
-    if (reference_) reference_->sleep = -1;  // it may depend on the size
+    if (reference_) reference_->cpu = reference_->sleep = -1;  // they may depend on the size
+    odd_windows_ = 0;
   }
 
   choice keep_bounds(const window& now) {
@@ -266,7 +274,11 @@ class adaptive_law final : public law {
       }
       return;
     }
-    if (!settled()) return;  // begun tasks and ended ones do not yet match
+    if (now.busy > 1.05 * size_) crowded_until_ = now_;  // some have still to leave
+    if (!settled() || crowded_until_ == now_) {
+      kind_ = {};  // begun tasks and ended ones do not yet match
+      return;
+    }
     kind_.add(now);
     if (kind_.completed < std::max(10.0, size_ / 2.0)) return;
     const double cpu = kind_.computing / kind_.completed;
@@ -277,7 +289,9 @@ class adaptive_law final : public law {
       return;
     }
     load_kind& r = *reference_;
-    if (r.sleep < 0 && !step_ && now_ - begun_ > 300ms + 2 * time_scale()) r.sleep = sleep;
+    if (r.cpu < 0) r.cpu = cpu;
+    const auto steady = now_ - std::max(begun_, crowded_until_);
+    if (r.sleep < 0 && !step_ && steady > 300ms + 2 * time_scale()) r.sleep = sleep;
     const auto differs = [](double a, double b) {
       return std::max(a, b) > 20e-6 && (a > 2.5 * b || b > 2.5 * a);
     };
@@ -310,6 +324,7 @@ class adaptive_law final : public law {
     ceiling_.reset();
     idle_at_.reset();
     step_.reset();
+    grown_from_.reset();
     try_fewer_ = false;
     fewer_is_better_ = crowding_pays_ = false;
     no_trial_before_ = {};
@@ -348,12 +363,17 @@ class adaptive_law final : public law {
     }
     if (size > 0.9 * size_ && (sleeps || size_ == size)) return std::nullopt;
     if (size >= size_) return std::nullopt;
+    std::string reason = text("%.1f workers wait for a core while %.1f sleep, with %.3g of ", crowd,
+                              asleep, working) +
+                         detail::count(cores_, "core") + " in use";
+    // Tasks under way count for nothing if there are few of them beside those that have ended.
+    if (grown_from_ && grown_from_->completed >= 10 && all_.completed >= 4 * size_) {
+      if (const auto waste = slower_work(all_, *grown_from_)) reason += "; " + *waste;
+    }
     step_.reset();
+    grown_from_.reset();
     crowding_pays_ = false;
-    return change(now, size, cause::crowded_cores,
-                  text("%.1f workers wait for a core while %.1f sleep, with %.3g of ", crowd, asleep,
-                       working) +
-                      detail::count(cores_, "core") + " in use");
+    return change(now, size, cause::crowded_cores, std::move(reason));
   }
 
   std::optional<choice> grow(const window& now) {
@@ -423,7 +443,17 @@ class adaptive_law final : public law {
     const bool known = is_baseline(seen);
     unknown_steps_ = known ? 0 : unknown_steps_ + 1;
     // Small steps are judged together.
-    if (!step_ || !known) step_ = step{size_, seen.rate(), working, known, seen.completed};
+    if (!step_ || !known) {
+      step_ = step{size_,
+                   seen.rate(),
+                   working,
+                   known,
+                   seen.completed,
+                   seen.a_task(seen.computing),
+                   seen.a_task(asleep * seconds(seen.time)),
+                   seen.a_task(seen.switches)};
+      grown_from_ = step_;
+    }
     return change(now, size, cause::idle_cores,
                   text("work waits, and %.1f workers sleep with %.3g of ", asleep, working) +
                       detail::count(cores_, "core") + " in use");
@@ -471,15 +501,37 @@ class adaptive_law final : public law {
     ceiling_ = size;
     try_fewer_ = true;
     try_fewer_after_ = nothing_gained ? now_ : now_ + 2s;
-    if (nothing_gained) {
-      return change(now, size, cause::saturation,
-                    text("%.0f workers did no more than %.0f", grown_to, s.before));
+    const std::string result =
+        nothing_gained ? text("%.0f workers did no more than %.0f: ", grown_to, s.before)
+                       : text("%.0f workers instead of %.0f did %.2f times as much: ", grown_to,
+                              s.before, 1 + rate_gain);
+    const std::string reason = result + what_is_short(s);  // before the size is another
+    return change(now, size, cause::saturation, reason);
+  }
+
+  // Whether more workers only make the work of each slower.
+  static std::optional<std::string> slower_work(const tally& seen, const step& before) {
+    const double cpu = times(seen.a_task(seen.computing), before.cpu);
+    if (cpu <= clearly) return std::nullopt;
+    return text("a task takes %.1f times as much CPU time, so they spin, or share a memory bus",
+                cpu);
+  }
+
+  // What more workers wait for, or waste, by what a task takes now and took before.
+  std::string what_is_short(const step& before) const {
+    if (before.known) {
+      if (auto waste = slower_work(seen_, before)) return *waste;
+      const double switches = times(seen_.a_task(seen_.switches), before.switches);
+      if (switches > clearly) {
+        return text("a task goes to sleep %.1f times as often, so they share a lock", switches);
+      }
+      const double sleep = seen_.a_task(seen_.asleep() * seconds(seen_.time));
+      if (times(sleep, before.sleep) > clearly) {
+        return text("a task sleeps %.1f times as long, so what it waits for gives no more",
+                    times(sleep, before.sleep));
+      }
     }
-    return change(
-        now, size, cause::saturation,
-        text("%.0f workers instead of %.0f did %.2f times as much: what the tasks wait for "
-             "gives no more",
-             grown_to, s.before, 1 + rate_gain));
+    return "what the tasks wait for gives no more";
   }
 
   // The cores are wanted by others, or held back, or lost to what cannot be seen.
@@ -490,9 +542,9 @@ class adaptive_law final : public law {
     if (working > 0.92 * cores_ || seen_.waiting_for_core() < 0.05 * cores_) return std::nullopt;
     if (now.throttled > 0.05) return std::nullopt;
     // A scheduler that shares the cores out by threads gives more to more.
-    return begin_trial(
-        now, 2 * size_, least_trial_yield,
-        text("others use, or hold back, %.3g of ", cores_ - working) + detail::count(cores_, "core"));
+    return begin_trial(now, 2 * size_, least_trial_yield,
+                       text("others use, or hold back, %.3g of ", cores_ - working) +
+                           detail::count(cores_, "core"));
   }
 
   choice begin_trial(const window& now, int size, double bar, std::string reason) {
@@ -516,9 +568,9 @@ class adaptive_law final : public law {
     const double error = std::sqrt(rates_.relative_variance() + t.rates_before.relative_variance());
     if (std::abs(gain - t.bar) < 2 * error && !rates_.full()) return stay(short_window);
     trial_.reset();
-    const std::string outcome = detail::count(size_, "worker") +
-                                text(" instead of %.0f changed throughput by %+.0f %%", t.before,
-                                     gain * 100);
+    const std::string outcome =
+        detail::count(size_, "worker") +
+        text(" instead of %.0f changed throughput by %+.0f %%", t.before, gain * 100);
     if (gain < t.bar) {
       postpone_trials();
       return change(now, t.before, cause::trial_failed, outcome);
@@ -548,8 +600,9 @@ class adaptive_law final : public law {
   int size_ = 1;
   double cores_ = 1;
   nanoseconds now_{};
-  nanoseconds begun_{};   // when this size began
-  nanoseconds unrest_{};  // when the cores were last used otherwise than before
+  nanoseconds begun_{};          // when this size began
+  nanoseconds crowded_until_{};  // more than this size were at work
+  nanoseconds unrest_{};         // when the cores were last used otherwise than before
 
   // Since then, the later windows above all: all of them, and those in which work waited.
   tally all_, seen_;
@@ -568,6 +621,7 @@ class adaptive_law final : public law {
   int blind_steps_ = 0;
   int unknown_steps_ = 0;  // one after the other
   std::optional<step> step_;
+  std::optional<step> grown_from_;  // the last step up, judged or not
   std::optional<trial> trial_;
   std::optional<int> ceiling_;        // above which growth has not paid
   std::optional<idle_size> idle_at_;  // too small, as has been seen

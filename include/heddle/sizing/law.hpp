@@ -31,7 +31,7 @@ struct window {
   std::uint64_t completed = 0;  // tasks that ended
   std::uint64_t queued = 0;     // tasks that waited for a worker, the fewest seen in the window
 
-  std::uint64_t voluntary_switches = 0;  // times that workers went to sleep inside tasks
+  std::uint64_t voluntary_switches = 0;  // times that workers went to sleep inside tasks, or more
 
   double foreign = 0;  // cores that other processes used; read in steps of 10 ms, so a rough figure
   double throttled = 0;  // share of the window in which the CPU quota held the group back

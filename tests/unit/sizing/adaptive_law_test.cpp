@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <random>
 #include <string>
+#include <string_view>
 
 #include <heddle/sizing/law.hpp>
 
@@ -103,15 +105,26 @@ TEST(adaptive_law, copes_with_a_heavy_tail) {
   EXPECT_GE(share_of_best(load, run, 4), 0.93);
 }
 
+bool says(const simulated_run& run, cause why, std::string_view words) {
+  return std::ranges::any_of(run.points, [&](const auto& p) {
+    return p.why == why && p.reason.find(words) != p.reason.npos;
+  });
+}
+
 TEST(adaptive_law, finds_that_a_saturated_server_serves_no_more) {
   simulated_load load = always({{kind::compute, 1e-4}, {kind::ask_server, 5e-3}});
   load.server_places = 16;
   const simulated_run run = adaptive(load, 4);
   EXPECT_GE(share_of_best(load, run, 4), 0.97);
   EXPECT_LE(run.last_size(), 64);
-  bool said_so = false;
-  for (const auto& p : run.points) said_so = said_so || p.why == cause::saturation;
-  EXPECT_TRUE(said_so);
+  EXPECT_TRUE(says(run, cause::saturation, "sleeps"));
+}
+
+TEST(adaptive_law, tells_work_that_becomes_slower_where_more_compute) {
+  simulated_load load = always({{kind::compute, 1e-4}, {kind::sleep, 2e-3}});
+  load.pace = [](int running) { return running <= 1 ? 1.0 : 0.2; };
+  const simulated_run run = adaptive(load, 4);
+  EXPECT_TRUE(says(run, cause::crowded_cores, "CPU time"));
 }
 
 TEST(adaptive_law, leaves_a_hot_lock_to_few) {
