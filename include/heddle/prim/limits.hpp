@@ -10,6 +10,12 @@ namespace heddle::inline HEDDLE_ABI::prim::limits {
 
 #if HEDDLE_MODEL
 inline constexpr std::size_t deque_capacity = 2;
+inline constexpr std::uint64_t first_position = ~std::uint64_t{0} - 1;  // soon wraps around
+inline constexpr std::size_t queue_block = 2;
+inline constexpr std::size_t queue_table = 1;
+inline constexpr std::size_t queue_spares = 1;
+inline constexpr unsigned queue_turn = 2;
+inline constexpr std::size_t hazard_records = 2;
 inline constexpr unsigned spin_turns = 1;
 inline constexpr unsigned yield_turns = ~0u - 1;  // a model has no priorities to be inverted
 inline constexpr int pool_spin_ns = 0;
@@ -23,6 +29,12 @@ inline constexpr unsigned strand_turn = 2;
 inline constexpr std::size_t timer_batch = 2;
 #else
 inline constexpr std::size_t deque_capacity = 256;
+inline constexpr std::uint64_t first_position = 0;  // of rings and queues
+inline constexpr std::size_t queue_block = 128;
+inline constexpr std::size_t queue_table = 32;
+inline constexpr std::size_t queue_spares = 16;
+inline constexpr unsigned queue_turn = 512;
+inline constexpr std::size_t hazard_records = 16;
 inline constexpr unsigned spin_turns = 64;
 inline constexpr unsigned yield_turns = 256;
 inline constexpr int pool_spin_ns = 20'000;
