@@ -56,7 +56,8 @@ std::uint64_t workers_within(std::uint64_t limit, std::optional<std::uint64_t> i
 std::string limit_reason(const std::string& what, std::uint64_t limit,
                          std::optional<std::uint64_t> in_use) {
   return what + " allows " + std::to_string(limit) +
-         (in_use ? ", of which " + std::to_string(*in_use) + " are in use"
+         (in_use ? ", of which " + std::to_string(*in_use) + (*in_use == 1 ? " is" : " are") +
+                       " in use"
                  : ", half of which may go to workers");
 }
 
@@ -80,7 +81,8 @@ void bound_threads(const resources& known, const worker_needs& needs, std::uint6
                           known.group_tasks);
     });
   }
-  if (known.limits.processes && known.limits.processes->soft != kernel::resource_limit::unlimited) {
+  if (known.limits.processes && !known.limits.ignores_processes &&
+      known.limits.processes->soft != kernel::resource_limit::unlimited) {
     const std::uint64_t limit = known.limits.processes->soft;
     b.add(workers_within(limit, known.user_threads, limit / 16, needs.threads, workers),
           [&] { return limit_reason("the user's limit of threads", limit, known.user_threads); });

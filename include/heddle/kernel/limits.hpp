@@ -21,10 +21,11 @@ struct resource_limit {
 struct process_limits {
   std::optional<resource_limit> open_files;  // RLIMIT_NOFILE; nothing when unknown
   std::optional<resource_limit> processes;   // RLIMIT_NPROC: threads of the user, all together
+  bool ignores_processes = false;            // root and the machine's administrators may
   std::optional<cgroup_limit> tasks;         // pids.max: threads of the tightest cgroup
 };
 
-// From /proc/self/limits and the pids controller of every cgroup above the process.
+// From /proc/self/limits and status, and the pids controller of every cgroup above the process.
 HEDDLE_API process_limits read_process_limits(const tree& files = tree{});
 
 }  // namespace heddle::inline HEDDLE_ABI::kernel

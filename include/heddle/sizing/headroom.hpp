@@ -29,7 +29,7 @@ struct resources {
 
   kernel::process_limits limits{};
   std::optional<std::uint64_t> open_descriptors{};  // kernel::count_descriptors()
-  std::optional<std::uint64_t> user_threads{};      // of all processes of this user
+  std::optional<std::uint64_t> user_threads{};      // kernel::count_user_threads()
   std::optional<std::uint64_t> group_tasks{};       // kernel::read_tasks_in_use()
 
   kernel::memory memory{};
@@ -55,8 +55,8 @@ struct headroom {
 // The tightest of these, at most `cap`:
 // - Descriptors: what the soft limit leaves beyond those in use, less a tenth of it and at least
 //   16, which are the program's. Where it is not known how many are in use: half the limit.
-// - Threads: what the group's and the user's limits leave, less a sixteenth; where it is not known
-//   how many are in use: half the limit.
+// - Threads: what the group's limit leaves and, unless the process ignores it, the user's, less a
+//   sixteenth; where it is not known how many are in use: half the limit.
 // - Memory: new workers may take half of what is available beyond a tenth of the whole, or beyond
 //   1 GiB where that is less.
 // - The brake: it comes on when less than half of that tenth is available, or `memory_stall` is 0.1

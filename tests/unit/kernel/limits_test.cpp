@@ -2,6 +2,7 @@
 #include <sys/resource.h>
 
 #include <heddle/kernel/limits.hpp>
+#include <string>
 
 #include "fake_tree.hpp"
 
@@ -37,6 +38,29 @@ TEST(limits, malformed_is_unknown) {
     fake.write("proc/self/limits", bad);
     EXPECT_FALSE(read_process_limits(fake.files()).open_files.has_value()) << bad;
   }
+}
+
+TEST(limits, of_processes_hold_for_all_but_administrators_of_the_machine) {
+  fake_tree fake;
+  const auto ignores = [&fake](const char* map, const std::string& user, const char* capabilities) {
+    fake.write("proc/self/uid_map", map);
+    fake.write("proc/self/status",
+               "Name:\tx\nUid:\t" + user + "\t0\t0\t0\nCapEff:\t" + capabilities + "\n");
+    return read_process_limits(fake.files()).ignores_processes;
+  };
+  const char* const machine = "         0          0 4294967295\n";
+  const char* const container = "         0       1000          1\n";
+  const char* const none = "0000000000000000";
+  EXPECT_FALSE(read_process_limits(fake.files()).ignores_processes);
+  EXPECT_TRUE(ignores(machine, "0", none));
+  EXPECT_FALSE(ignores(machine, "1000", none));
+  EXPECT_TRUE(ignores(machine, "1000", "0000000000200000")) << "CAP_SYS_ADMIN";
+  EXPECT_TRUE(ignores(machine, "1000", "0000000001000000")) << "CAP_SYS_RESOURCE";
+  EXPECT_FALSE(ignores(machine, "1000", "000001fffedfffff")) << "all the others";
+  EXPECT_FALSE(ignores(container, "0", "000001ffffffffff"));
+  fake.remove("proc/self/uid_map");
+  EXPECT_TRUE(read_process_limits(fake.files()).ignores_processes)
+      << "a kernel without user namespaces has none but this one";
 }
 
 TEST(limits, of_this_process) {

@@ -78,6 +78,9 @@ TEST(headroom, threads_of_the_user) {
   known.user_threads = 295;
   EXPECT_EQ(find(known).most, 10 + 5);
   EXPECT_THAT(find(known).reason, HasSubstr("the user's limit of threads allows 320"));
+  known.limits.ignores_processes = true;
+  EXPECT_EQ(find(known).most, 1024);
+  known.limits.ignores_processes = false;
   known.limits.processes = resource_limit{};
   EXPECT_EQ(find(known).most, 1024);
 }
