@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -12,6 +11,7 @@
 #include "failure.hpp"
 #include "map_run.hpp"
 #include "orphans.hpp"
+#include "start_failure.hpp"
 #include "text.hpp"
 
 namespace heddle::tool {
@@ -28,22 +28,9 @@ constexpr std::chrono::milliseconds longest_turn{20};
 constexpr int exit_cannot_execute = 126;
 constexpr int exit_not_found = 127;
 
-bool is_refusal(int error) {
-  return error == EAGAIN || error == EMFILE || error == ENFILE || error == ENOMEM;
-}
-
 bool is_about_program(int error) {
   return error == ENOENT || error == EACCES || error == ENOEXEC || error == ENOTDIR ||
          error == ELOOP || error == EISDIR || error == EPERM || error == ENAMETOOLONG;
-}
-
-// "command not found: x", or why a file that is there does not run.
-std::string why_not_run(const std::string& program, int error) {
-  const bool is_path = program.find('/') != std::string::npos;
-  if (error == ENOENT && !is_path) return fmt::format("command not found: {}", shortened(program));
-  const bool there = error == ENOENT && ::access(program.c_str(), F_OK) == 0;
-  return fmt::format("cannot run {}: {}", shortened(program),
-                     there ? "its interpreter is missing" : std::strerror(error));
 }
 
 // Values that were unusually long do not keep their memory.

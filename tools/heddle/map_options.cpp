@@ -3,13 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <iterator>
 #include <optional>
-#include <span>
 #include <string_view>
 
 #include "failure.hpp"
+#include "option_table.hpp"
 #include "text.hpp"
 
 namespace heddle::tool {
@@ -91,23 +89,7 @@ void set_spill_limit(map_options& o, std::string_view text) {
   o.spill_limit = *size;
 }
 
-enum class takes { nothing, value, optional_value };
-
-struct option {
-  char letter;  // 0 = none
-  std::string_view name;
-  takes argument;
-  std::string_view argument_name;
-  std::string_view help;
-  void (*apply)(map_options&, std::string_view);
-};
-
-struct option_group {
-  std::string_view title;
-  std::span<const option> options;
-};
-
-constexpr option input_options[] = {
+constexpr option<map_options> input_options[] = {
     {'a', "arg-file", takes::value, "FILE",
      "Read inputs from FILE instead of standard input; - is standard input. Given several times, "
      "the files combine like several :::.",
@@ -121,7 +103,7 @@ constexpr option input_options[] = {
      [](map_options& o, std::string_view) { o.shell = true; }},
 };
 
-constexpr option running_options[] = {
+constexpr option<map_options> running_options[] = {
     {'j', "jobs", takes::value, "N",
      "Run N jobs at once: a number, a share of the usable cores such as 50% or 200%, or auto (the "
      "default): begin with one job for each core that affinity and cgroup quota leave, then look "
@@ -151,7 +133,7 @@ constexpr option running_options[] = {
      [](map_options& o, std::string_view) { o.dry_run = true; }},
 };
 
-constexpr option output_options[] = {
+constexpr option<map_options> output_options[] = {
     {'k', "keep-order", takes::nothing, "",
      "Print outputs in the order of the inputs. Without it, in the order in which jobs end.",
      [](map_options& o, std::string_view) { o.keep_order = true; }},
@@ -168,7 +150,7 @@ constexpr option output_options[] = {
      set_spill_limit},
 };
 
-constexpr option record_options[] = {
+constexpr option<map_options> record_options[] = {
     {0, "joblog", takes::value, "FILE",
      "Write a line for each finished job, in GNU parallel's columns.",
      [](map_options& o, std::string_view v) { o.joblog = file_name("--joblog", v); }},
@@ -190,86 +172,11 @@ constexpr option record_options[] = {
      [](map_options& o, std::string_view) { o.help = true; }},
 };
 
-constexpr option_group groups[] = {
+constexpr option_group<map_options> groups[] = {
     {"Inputs and command", input_options},
     {"Running", running_options},
     {"Output", output_options},
     {"Records", record_options},
-};
-
-const option* find_option(auto&& matches) {
-  for (const option_group& group : groups) {
-    const auto found = std::find_if(group.options.begin(), group.options.end(), matches);
-    if (found != group.options.end()) return &*found;
-  }
-  return nullptr;
-}
-
-[[noreturn]] void unknown(std::string_view word) {
-  throw usage_error(fmt::format("unknown option {}; see heddle map --help", shortened(word)));
-}
-
-// Reads options up to the first word that is none.
-class option_reader {
- public:
-  option_reader(const std::vector<std::string>& words, map_options& into)
-      : words_(words), into_(into) {}
-
-  // The index of the first word that is no option.
-  std::size_t read() {
-    while (next_ < words_.size()) {
-      const std::string_view word = words_[next_];
-      if (word == "--") return next_ + 1;
-      if (word.size() < 2 || word.front() != '-') return next_;
-      ++next_;
-      if (word.starts_with("--")) {
-        read_long(word);
-      } else {
-        read_letters(word);
-      }
-    }
-    return next_;
-  }
-
- private:
-  void read_long(std::string_view word) {
-    const auto equals = word.find('=');
-    const std::string_view name = word.substr(2, equals == word.npos ? word.npos : equals - 2);
-    const option* found = find_option([&](const option& o) { return o.name == name; });
-    if (found == nullptr) unknown(word.substr(0, equals));
-    if (equals != word.npos) {
-      if (found->argument == takes::nothing) {
-        throw usage_error(fmt::format("--{} takes no value", name));
-      }
-      found->apply(into_, word.substr(equals + 1));
-    } else {
-      found->apply(into_, found->argument == takes::value ? value_for(word) : "");
-    }
-  }
-
-  // -k, -kj4, -j 4
-  void read_letters(std::string_view word) {
-    for (std::size_t i = 1; i < word.size(); ++i) {
-      const option* found = find_option([&](const option& o) { return o.letter == word[i]; });
-      if (found == nullptr) unknown(word);
-      if (found->argument != takes::value) {
-        found->apply(into_, "");
-        continue;
-      }
-      const std::string_view rest = word.substr(i + 1);
-      found->apply(into_, rest.empty() ? value_for(word) : rest);
-      return;
-    }
-  }
-
-  std::string_view value_for(std::string_view word) {
-    if (next_ == words_.size()) throw usage_error(fmt::format("{} needs a value", word));
-    return words_[next_++];
-  }
-
-  const std::vector<std::string>& words_;
-  map_options& into_;
-  std::size_t next_ = 0;
 };
 
 void check_together(const map_options& o) {
@@ -293,45 +200,11 @@ void check_together(const map_options& o) {
   }
 }
 
-// Breaks a text into lines of at most `width` columns, each after the first indented.
-std::string wrapped(std::string_view text, std::size_t indent, std::size_t width) {
-  std::string out;
-  std::size_t column = indent;
-  while (!text.empty()) {
-    const auto space = text.find(' ');
-    const std::string_view word = text.substr(0, space);
-    text = space == text.npos ? "" : text.substr(space + 1);
-    if (column != indent && column + 1 + word.size() > width) {
-      out += '\n';
-      out.append(indent, ' ');
-      column = indent;
-    } else if (column != indent) {
-      out += ' ';
-      ++column;
-    }
-    out += word;
-    column += word.size();
-  }
-  return out;
-}
-
-std::string describe(const option& o) {
-  std::string head = o.letter != 0 ? fmt::format("  -{}, --{}", o.letter, o.name)
-                                   : fmt::format("      --{}", o.name);
-  if (o.argument == takes::value) head += fmt::format(" {}", o.argument_name);
-  if (o.argument == takes::optional_value) head += fmt::format("[={}]", o.argument_name);
-  constexpr std::size_t indent = 28;
-  constexpr std::size_t width = 79;
-  const std::string help = wrapped(o.help, indent, width);
-  if (head.size() + 2 > indent) return fmt::format("{}\n{:{}}{}\n", head, "", indent, help);
-  return fmt::format("{:{}}{}\n", head, indent, help);
-}
-
 }  // namespace
 
 map_options parse_map_options(const std::vector<std::string>& words) {
   map_options options;
-  std::size_t next = option_reader(words, options).read();
+  std::size_t next = option_reader<map_options>("heddle map", groups, words, options).read();
   if (options.help) return options;
 
   std::vector<std::string>* into = &options.command;
@@ -367,10 +240,7 @@ Placeholders in the command, for the input dir/file.txt
   Without one, the input becomes the last word. The command is run directly,
   with no shell between, so any byte in a file name is safe.
 )";
-  for (const option_group& group : groups) {
-    page += fmt::format("\n{}\n", group.title);
-    for (const option& o : group.options) page += describe(o);
-  }
+  page += describe<map_options>(groups);
   page += R"(
 How output is printed
   The output of a job is printed whole when the job has ended, standard output

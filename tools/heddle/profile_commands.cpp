@@ -16,6 +16,7 @@
 #include "failure.hpp"
 #include "map_options.hpp"
 #include "orphans.hpp"
+#include "start_failure.hpp"
 #include "text.hpp"
 
 namespace heddle::tool {
@@ -103,10 +104,6 @@ std::vector<input_values> find_inputs(profile_stage& stage, const profile_option
   return {{}};
 }
 
-bool is_refusal(int error) {
-  return error == EAGAIN || error == EMFILE || error == ENFILE || error == ENOMEM;
-}
-
 // The size that was in force for the longer part of a time: half of it is spent at that or less.
 int median_size(const std::vector<sizing::logged_choice>& log, nanoseconds from, nanoseconds to) {
   std::vector<std::pair<int, nanoseconds>> held;
@@ -125,16 +122,6 @@ int median_size(const std::vector<sizing::logged_choice>& log, nanoseconds from,
     if (2 * passed >= total) return size;
   }
   return log.empty() ? 1 : log.back().after;
-}
-
-std::string why_not_run(const std::vector<std::string>& argv, int error) {
-  const std::string& program = argv.front();
-  const bool is_path = program.find('/') != std::string::npos;
-  if (error == ENOENT && !is_path) return fmt::format("command not found: {}", shortened(program));
-  if (error == E2BIG) return "the input is too long for a command";
-  const bool there = error == ENOENT && ::access(program.c_str(), F_OK) == 0;
-  return fmt::format("cannot run {}: {}", shortened(program),
-                     there ? "its interpreter is missing" : ::strerror(error));
 }
 
 // "exit status 3; it wrote: no such table"
@@ -362,7 +349,8 @@ void command_workload::launch(place& p) noexcept {
   } catch (const std::system_error& e) {
     const int code = e.code().value();
     if (e.code().category() != std::generic_category()) return fail(e.what());
-    if (!is_refusal(code)) return fail(why_not_run(p.slot.command.argv, code));
+    if (code == E2BIG) return fail("the input is too long for a command");
+    if (!is_refusal(code)) return fail(why_not_run(p.slot.command.argv.front(), code));
     if (running_ == 0) return fail(fmt::format("cannot start a process: {}", ::strerror(code)));
     batch_.refused =
         fmt::format("no more than {} processes could be started: {}", running_, ::strerror(code));
