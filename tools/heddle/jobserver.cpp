@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -23,16 +24,21 @@ namespace {
 // What make itself writes.
 constexpr char token = '+';
 
-bool is_pipe_end(int descriptor, int forbidden_mode) noexcept {
+// The pipe that a descriptor is an end of. Nothing when it is open for the other direction only.
+std::optional<std::pair<dev_t, ino_t>> pipe_of(int descriptor, int forbidden_mode) noexcept {
   struct stat status{};
   const int flags = ::fcntl(descriptor, F_GETFL);
-  return flags >= 0 && (flags & O_ACCMODE) != forbidden_mode && ::fstat(descriptor, &status) == 0 &&
-         S_ISFIFO(status.st_mode);
+  if (flags < 0 || (flags & O_ACCMODE) == forbidden_mode) return std::nullopt;
+  if (::fstat(descriptor, &status) != 0 || !S_ISFIFO(status.st_mode)) return std::nullopt;
+  return std::pair(status.st_dev, status.st_ino);
 }
 
+// Where make did not pass on its pipe, the numbers may stand for something else, and what is read
+// from there would be lost for others.
 bool has_pipe(const jobserver_address& address) noexcept {
-  return address.what == jobserver_address::kind::pipe && is_pipe_end(address.read, O_WRONLY) &&
-         is_pipe_end(address.write, O_RDONLY);
+  if (address.what != jobserver_address::kind::pipe) return false;
+  const auto read = pipe_of(address.read, O_WRONLY);
+  return read && read == pipe_of(address.write, O_RDONLY);
 }
 
 // Makes before 4.4 end with an error when they are given the name of a pipe.
@@ -64,12 +70,15 @@ std::optional<char> token_pipe::take() noexcept {
   do {
     n = ::splice(read_end_, nullptr, in_.get(), nullptr, 1, SPLICE_F_NONBLOCK);
   } while (n < 0 && errno == EINTR);
+  if (n == 0 || (n < 0 && errno != EAGAIN)) is_broken_ = true;
   char taken = token;
   if (n != 1 || ::read(out_.get(), &taken, 1) != 1) return std::nullopt;
   return taken;
 }
 
 bool token_pipe::put(char given) noexcept {
+  pollfd room{.fd = write_end_, .events = POLLOUT, .revents = 0};
+  if (::poll(&room, 1, 0) != 1 || (room.revents & POLLOUT) == 0) return false;
   ssize_t n;
   do {
     n = ::write(write_end_, &given, 1);
@@ -94,7 +103,7 @@ jobserver_client::jobserver_client(process::event_loop& loop, const jobserver_ad
     case jobserver_address::kind::fifo:
       fifo_.reset(::open(address.path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
       if (!fifo_) throw run_error(fmt::format("{}: {}", address.path, std::strerror(errno)));
-      if (!is_pipe_end(fifo_.get(), O_WRONLY)) {
+      if (!pipe_of(fifo_.get(), O_WRONLY)) {
         throw run_error(fmt::format("{} is not a named pipe", address.path));
       }
       pipe_.emplace(fifo_.get(), fifo_.get());
@@ -150,7 +159,7 @@ void jobserver_client::on_ready(std::uint32_t) noexcept {
 }
 
 void jobserver_client::wait() noexcept {
-  if (watched_) return;
+  if (watched_ || pipe_->is_broken()) return;
   try {
     loop_.watch(pipe_->read_end(), EPOLLIN, *this);
     watched_ = true;
@@ -197,7 +206,7 @@ bool jobserver::have(unsigned jobs) noexcept {
   if (jobs == 1) take_stock();
   while (in_hand_ < jobs) {
     if (!take()) {
-      if (!watched_) {
+      if (!watched_ && !pipe_.is_broken()) {
         try {
           loop_.watch(ends_.read.get(), EPOLLIN, *this);
           watched_ = true;
@@ -231,6 +240,8 @@ void jobserver::settle(unsigned jobs) noexcept {
     --in_hand_;
     --total_;
   }
+  // A child has given back more than it took.
+  while (in_hand_ + pipe_.count() > total_ && take()) --in_hand_;
   while (in_hand_ > jobs && pipe_.put(token)) --in_hand_;
 }
 

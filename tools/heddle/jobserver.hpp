@@ -27,8 +27,9 @@ class token_listener {
 };
 
 // The pipe, whoever made it. Its two ends belong to open files that other programs have, too, so
-// that they may not be made non-blocking. Tokens are therefore taken with splice(2), which does not
-// wait if it is asked not to, into a pipe of our own.
+// that they may not be made non-blocking; nor does it matter if others do. Tokens are therefore
+// taken with splice(2), which does not wait if it is asked not to, into a pipe of our own, and
+// given only while poll(2) sees room.
 class token_pipe {
  public:
   // The ends are borrowed. Throws std::system_error when a descriptor cannot be had.
@@ -36,10 +37,13 @@ class token_pipe {
 
   // Nothing when there is none at the moment.
   std::optional<char> take() noexcept;
-  // False when the pipe is full or broken.
+  // False when the pipe is full or broken. Does not wait, unless somebody else fills the pipe with
+  // what are no tokens at this very moment.
   bool put(char token) noexcept;
   // Tokens in the pipe.
   std::size_t count() const noexcept;
+  // Tokens cannot be taken here, and there is no use in waiting for one.
+  bool is_broken() const noexcept { return is_broken_; }
 
   int read_end() const noexcept { return read_end_; }
   int write_end() const noexcept { return write_end_; }
@@ -49,6 +53,7 @@ class token_pipe {
   int write_end_;
   process::unique_descriptor out_;  // of our own pipe
   process::unique_descriptor in_;
+  bool is_broken_ = false;
 };
 
 // Tokens for the jobs of a run. Each running job holds one.

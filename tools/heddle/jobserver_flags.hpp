@@ -24,7 +24,7 @@ struct jobserver_address {
 
 // Reads --jobserver-auth=R,W, --jobserver-auth=fifo:PATH and the older --jobserver-fds=R,W. Of
 // several the last one counts. What follows the word "--" are variables, which may contain
-// anything. Nothing when there is none.
+// anything; a backslash before a blank makes it part of a word. Nothing when there is none.
 std::optional<jobserver_address> find_jobserver(std::string_view makeflags);
 
 // The same flags with another jobserver of `slots` jobs in place of those they name. `address` is
