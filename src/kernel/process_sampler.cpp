@@ -75,6 +75,7 @@ struct family {
   std::map<pid_t, process_entry> members{};
   nanoseconds counted{};  // never falls
   nanoseconds lost{};     // used by members whose end no other member has seen
+  nanoseconds waiting{};
 };
 
 std::string directory_of(pid_t process) { return "proc/" + std::to_string(process); }
@@ -123,6 +124,7 @@ void process_sampler::state::sample_family(pid_t child, family& f, process_times
   for (const auto& [id, process] : f.members) to_visit.push_back(id);
 
   nanoseconds used{};
+  const nanoseconds waiting_before = totals.waiting;
   int living = 0;
   for (std::size_t i = 0; i < to_visit.size(); ++i) {
     const pid_t id = to_visit[i];
@@ -141,6 +143,8 @@ void process_sampler::state::sample_family(pid_t child, family& f, process_times
       if (std::find(to_visit.begin(), to_visit.end(), grandchild) == to_visit.end())
         to_visit.push_back(grandchild);
   }
+
+  f.waiting += totals.waiting - waiting_before;
 
   // What a member had used passes to the parent that waits for it, but rounded to ticks, together
   // with its siblings'. Only if more than that is missing has a member gone elsewhere with it.
@@ -268,6 +272,12 @@ void process_sampler::retire(pid_t child, std::optional<nanoseconds> total) {
 }
 
 bool process_sampler::knows_waiting() const noexcept { return state_->knows_waiting; }
+
+std::optional<child_times> process_sampler::of(pid_t child) const {
+  const auto known = state_->families.find(child);
+  if (known == state_->families.end()) return std::nullopt;
+  return child_times{known->second.counted, known->second.waiting};
+}
 
 process_times process_sampler::sample() {
   state& s = *state_;

@@ -1,12 +1,13 @@
 #include "adaptive_slots.hpp"
 
 #include <sys/resource.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cmath>
 #include <exception>
 #include <utility>
+
+#include "cpu_time.hpp"
 
 namespace heddle::tool {
 namespace {
@@ -21,12 +22,6 @@ constexpr nanoseconds longest_window = 10s;
 // How fast the mean of what jobs take forgets.
 constexpr double memory_of_mean = 0.9;
 
-nanoseconds thread_cpu_time() noexcept {
-  timespec t{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return std::chrono::seconds(t.tv_sec) + nanoseconds(t.tv_nsec);
-}
-
 // The kernel counts our own image, before exec, as the job's. With some room for growth.
 long own_memory_kib() noexcept {
   rusage self{};
@@ -36,6 +31,23 @@ long own_memory_kib() noexcept {
 
 double per_second(nanoseconds part, nanoseconds whole) {
   return std::chrono::duration<double>(part) / std::chrono::duration<double>(whole);
+}
+
+// What the law takes for asleep is busy - computing - runnable, of workers that are awake or not.
+// So several threads of a job that wait for a core count once, and a job on several cores counts as
+// so many.
+void count_once(sizing::window& w, double excess) {
+  w.busy += std::max(0.0, excess - w.runnable);
+  w.runnable = std::max(0.0, w.runnable - excess);
+}
+
+// The law speaks of workers.
+std::string of_jobs(std::string reason) {
+  constexpr std::string_view workers = "worker";
+  for (std::size_t at = 0; (at = reason.find(workers, at)) != reason.npos;) {
+    reason.replace(at, workers.size(), "job");
+  }
+  return reason;
 }
 
 }  // namespace
@@ -53,11 +65,19 @@ adaptive_slots::adaptive_slots(process::event_loop& loop, const options& o,
       law_(o.make_law()),
       own_image_kib_(own_memory_kib()),
       window_start_(start_) {
-  sizing::choice c = law_->first(surroundings_.cores(start_), 1, options_.most);
+  log_.cores = surroundings_.cores(start_);
+  sizing::choice c = law_->first(log_.cores, 1, options_.most);
   size_ = std::clamp(c.size, 1, options_.most);
   look_again_ = c.look_again;
   log_.knows_waiting = meter_.knows_waiting();
-  log_.add({.after = size_, .why = c.why, .reason = std::move(c.reason)});
+  log_.add({.after = size_, .why = c.why, .reason = of_jobs(std::move(c.reason))});
+}
+
+void adaptive_slots::before_reap(pid_t job) noexcept {
+  if (!meter_.wants_look(job)) return;
+  const nanoseconds cost_before = thread_cpu_time();
+  meter_.before_reap(job);
+  log_.cost += thread_cpu_time() - cost_before;
 }
 
 void adaptive_slots::on_start(pid_t job) { meter_.on_start(clock::now(), job); }
@@ -147,12 +167,14 @@ sizing::window adaptive_slots::measure(clock::time_point now) {
   sizing::window w;
   w.end = now - start_;
   w.length = length;
-  w.cores = surroundings_.cores(now);
+  w.cores = log_.cores = surroundings_.cores(now);
   w.size = size_;
-  w.most = surroundings_.room(now, times.jobs, needs(), options_.most).most;
+  room_ = surroundings_.room(now, times.jobs, needs(), options_.most);
+  w.most = room_.most;
   w.busy = per_second(times.busy - past.busy, length);
   w.computing = per_second(times.computing - past.computing, length);
   w.runnable = per_second(times.runnable - past.runnable, length);
+  count_once(w, per_second(times.excess - past.excess, length));
   w.knows_runnable = times.knows_runnable;
   w.completed = ended_ - ended_before_;
   w.queued = was_short_ ? 0 : fewest_waiting_;
@@ -176,8 +198,16 @@ sizing::worker_needs adaptive_slots::needs() const {
 void adaptive_slots::take(const sizing::choice& c, const sizing::window& w) {
   const int size = std::clamp(c.size, 1, options_.most);
   if (size == size_) return;
-  const sizing::logged_choice entry{
-      .at = w.end, .before = size_, .after = size, .why = c.why, .reason = c.reason, .signals = w};
+  std::string reason = of_jobs(c.reason);
+  const bool is_bound = c.why == sizing::cause::bounds || (size > size_ && size == w.most);
+  if (is_bound && !room_.reason.empty())
+    reason += "; there is room for no more: " + of_jobs(room_.reason);
+  const sizing::logged_choice entry{.at = w.end,
+                                    .before = size_,
+                                    .after = size,
+                                    .why = c.why,
+                                    .reason = std::move(reason),
+                                    .signals = w};
   size_ = size;
   listener_.on_choice(entry);
   log_.add(entry);

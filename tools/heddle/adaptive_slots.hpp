@@ -46,7 +46,7 @@ class adaptive_slots final : public slot_policy {
   unsigned slots() override { return static_cast<unsigned>(size_); }
   unsigned most() override { return static_cast<unsigned>(options_.most); }
   void on_start(pid_t job) override;
-  void before_reap(pid_t job) noexcept override { meter_.before_reap(job); }
+  void before_reap(pid_t job) noexcept override;
   void on_end(pid_t job, const process::exit_report& report) noexcept override;
   void on_limit(std::uint64_t waiting) override;
   void on_shortage() noexcept override;
@@ -70,6 +70,7 @@ class adaptive_slots final : public slot_policy {
   process::timer timer_;
   job_meter meter_;
   surroundings surroundings_;
+  sizing::headroom room_{};
   std::unique_ptr<sizing::law> law_;
   sizing_log log_;
 

@@ -16,6 +16,8 @@ using std::chrono::nanoseconds;
 constexpr unsigned examinations_per_read = 8;
 // What a small known part says about a large unknown one is not believed beyond this factor.
 constexpr double most_extrapolation = 8;
+// The kernel books waiting for a CPU when it is over, which may be so much later.
+constexpr nanoseconds latest_booking = std::chrono::milliseconds(100);
 
 nanoseconds duration_of(const timeval& t) {
   return std::chrono::seconds(t.tv_sec) + std::chrono::microseconds(t.tv_usec);
@@ -46,10 +48,23 @@ void job_meter::on_start(clock::time_point now, pid_t job) {
   jobs_.insert_or_assign(job, running_job{.seen = now});
 }
 
-void job_meter::before_reap(pid_t job) noexcept {
-  if (examinations_left_ == 0 || !sampler_.knows_waiting()) return;
+// A job can be awake for as long as it runs. What it did beyond that, its threads did at once, if
+// it cannot be time of before that was booked late.
+void job_meter::claim(running_job& job, nanoseconds passed, nanoseconds awake) noexcept {
+  job.unclaimed += passed - awake;
+  totals_.excess += std::max(-job.unclaimed, nanoseconds{});
+  job.unclaimed = std::clamp(job.unclaimed, nanoseconds{}, latest_booking);
+}
+
+bool job_meter::wants_look(pid_t job) const noexcept {
+  if (examinations_left_ == 0 || !sampler_.knows_waiting()) return false;
   const auto found = jobs_.find(job);
-  if (found == jobs_.end() || found->second.sampled || found->second.examined) return;
+  return found != jobs_.end() && !found->second.sampled && !found->second.examined;
+}
+
+void job_meter::before_reap(pid_t job) noexcept {
+  if (!wants_look(job)) return;
+  const auto found = jobs_.find(job);
   --examinations_left_;
   try {
     if (const auto books = kernel::read_schedstat(job, job, files_)) {
@@ -66,12 +81,14 @@ void job_meter::on_end(clock::time_point now, pid_t job,
   pass_time(now);
   const auto found = jobs_.find(job);
   if (found == jobs_.end()) return;
-  const running_job& ended = found->second;
+  running_job& ended = found->second;
   const nanoseconds used = report.user + report.system;
   if (ended.sampled) {
     sampler_.retire(job, used);
+    claim(ended, now - ended.seen, std::max(used - ended.counted.running, nanoseconds{}));
   } else {
     short_jobs_ += used;
+    claim(ended, report.ended - report.started, used + ended.waited);
   }
   (ended.examined ? observed_ : unobserved_) += now - ended.seen;
   waited_ += ended.waited;
@@ -83,10 +100,16 @@ job_times job_meter::read(clock::time_point now) {
   for (auto& [pid, job] : jobs_) {
     if (!job.sampled) sampler_.add(pid);
     job.sampled = true;
-    observed_ += now - job.seen;
-    job.seen = now;
   }
   const kernel::process_times sampled = sampler_.sample();
+  for (auto& [pid, job] : jobs_) {
+    const nanoseconds passed = now - std::exchange(job.seen, now);
+    observed_ += passed;
+    const auto counted = sampler_.of(pid).value_or(job.counted);
+    claim(job, passed,
+          counted.running - job.counted.running + counted.waiting - job.counted.waiting);
+    job.counted = counted;
+  }
   totals_.computing = sampled.running + short_jobs_ + own_cpu_time();
 
   const nanoseconds waited =

@@ -17,6 +17,8 @@ struct job_times {
   std::chrono::nanoseconds busy{};       // jobs running, each counted
   std::chrono::nanoseconds computing{};  // of jobs, all they started, and heddle itself
   std::chrono::nanoseconds runnable{};   // ready, while others had the CPU
+  // Of both, what jobs did beyond being awake all the time: several threads of one job at once.
+  std::chrono::nanoseconds excess{};
   bool knows_runnable = true;
   int jobs = 0;     // at the moment
   int threads = 0;  // of them
@@ -32,7 +34,9 @@ class job_meter {
   explicit job_meter(clock::time_point now, const kernel::tree& files = {});
 
   void on_start(clock::time_point now, pid_t job);
-  // Costs a few µs for the first few jobs after a read(), nothing for the others.
+  // Whether before_reap() would look at the job: the first few after a read().
+  bool wants_look(pid_t job) const noexcept;
+  // Costs a few µs if it looks.
   void before_reap(pid_t job) noexcept;
   void on_end(clock::time_point now, pid_t job, const process::exit_report& report) noexcept;
 
@@ -48,9 +52,13 @@ class job_meter {
     bool sampled = false;
     bool examined = false;  // just before its end
     std::chrono::nanoseconds waited{};
+    kernel::child_times counted{};         // by the last sample
+    std::chrono::nanoseconds unclaimed{};  // time of its own that it was not seen awake in
   };
 
   void pass_time(clock::time_point now) noexcept;
+  void claim(running_job& job, std::chrono::nanoseconds passed,
+             std::chrono::nanoseconds awake) noexcept;
 
   kernel::tree files_;
   kernel::process_sampler sampler_;

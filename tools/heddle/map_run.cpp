@@ -27,6 +27,10 @@ constexpr std::size_t read_size = std::size_t{64} << 10;
 constexpr std::chrono::milliseconds tick_interval{100};
 constexpr int most_by_default = 1024;
 
+std::string jobs_in_words(auto count) {
+  return fmt::format("{} job{}", count, count == 1 ? "" : "s");
+}
+
 }  // namespace
 
 map_run::map_run(const map_options& options)
@@ -56,8 +60,10 @@ map_run::map_run(const map_options& options)
   if (options.resume) {
     done_before_ = read_joblog(options.joblog, options.resume_failed);
     if (done_before_.unreadable_lines != 0) {
-      say(fmt::format("the joblog has {} lines that cannot be read; their jobs are run again",
-                      done_before_.unreadable_lines));
+      say(done_before_.unreadable_lines == 1
+              ? "the joblog has a line that cannot be read; its job is run again"
+              : fmt::format("the joblog has {} lines that cannot be read; their jobs are run again",
+                            done_before_.unreadable_lines));
     }
   }
   choose_policy();
@@ -103,7 +109,7 @@ void map_run::choose_policy() {
   }
   if (options_.explain && adaptive_ != nullptr) {
     const sizing::logged_choice& first = adaptive_->log().first.front();
-    say(fmt::format("begins with {} at once: {}", first.after, first.reason));
+    say(fmt::format("begins with {} at once: {}", jobs_in_words(first.after), first.reason));
   }
   if (options_.dry_run) return;
   if (options_.jobserver && !tokens_) make_jobserver(*options_.jobserver);
@@ -137,6 +143,9 @@ int map_run::run() {
                     tokens_->lost(), tokens_->lost() == 1 ? "" : "s"));
   }
   const sizing_log* const sizes = adaptive_ != nullptr ? &adaptive_->log() : nullptr;
+  if (options_.explain && sizes != nullptr && options_.report == report_form::none) {
+    say(fmt::format("in all: {}", summary(*sizes, end - statistics_.start)));
+  }
   if (options_.report == report_form::text) err_.write(text_report(statistics_, end, sizes));
   if (options_.report == report_form::json) err_.write(json_report(statistics_, end, sizes));
   if (err_.waiting() != 0) {
@@ -341,7 +350,7 @@ void map_run::on_signal(int number) noexcept {
   if (running_ != 0 && !again) {
     say(fmt::format("{}: {} told to stop; once more to kill",
                     number == SIGINT ? "interrupted" : ::strsignal(number),
-                    running_ == 1 ? "1 job is" : fmt::format("{} jobs are", running_)));
+                    jobs_in_words(running_) + (running_ == 1 ? " is" : " are")));
   }
   try {
     enter(again ? phase::killing : phase::stopping, false);
@@ -365,8 +374,7 @@ void map_run::on_choice(const sizing::logged_choice& choice) noexcept {
   if (!options_.explain) return;
   try {
     say(fmt::format("{:.2f} s: {} at once instead of {}: {}",
-                    std::chrono::duration<double>(choice.at).count(),
-                    choice.after == 1 ? "1 job" : fmt::format("{} jobs", choice.after),
+                    std::chrono::duration<double>(choice.at).count(), jobs_in_words(choice.after),
                     choice.before, choice.reason));
   } catch (const std::exception&) {
     // Without memory it stays unsaid.

@@ -85,18 +85,6 @@ std::string sparkline(const concurrency_series& series) {
   return line;
 }
 
-// "2 at first, 64 at last; 4 changes in 31 looks, 1.2 ms of CPU"
-std::string summary(const sizing_log& sizes) {
-  const sizing::logged_choice& last = sizes.last.empty() ? sizes.first.back() : sizes.last.back();
-  std::string text = fmt::format("{} at first", sizes.first.front().after);
-  if (sizes.choices > 1) text += fmt::format(", {} at last", last.after);
-  text += fmt::format("; {} change{} in {} look{}, {} of CPU", sizes.choices - 1,
-                      sizes.choices == 2 ? "" : "s", sizes.windows, sizes.windows == 1 ? "" : "s",
-                      human(seconds(sizes.cost)));
-  if (!sizes.knows_waiting) text += "; waiting for a CPU was not known";
-  return text;
-}
-
 // The changes in words. Of many, the first and the last ones.
 void append_steps(std::string& text, const sizing_log& sizes) {
   constexpr std::size_t most = 10;  // at each end
@@ -115,12 +103,13 @@ void append_steps(std::string& text, const sizing_log& sizes) {
   }
 }
 
-void append_json(std::string& json, const sizing_log& sizes) {
+void append_json(std::string& json, const sizing_log& sizes, std::chrono::nanoseconds run) {
   const auto out = std::back_inserter(json);
   fmt::format_to(out,
                  R"(, "sizes": {{"changes": {}, "looks": {}, "cpu_seconds": {:.6f}, )"
-                 R"("knows_waiting": {}, "steps": [)",
-                 sizes.choices - 1, sizes.windows, seconds(sizes.cost), sizes.knows_waiting);
+                 R"("cpu_share": {:.6f}, "knows_waiting": {}, "steps": [)",
+                 sizes.choices - 1, sizes.windows, seconds(sizes.cost), sizes.share_of_cores(run),
+                 sizes.knows_waiting);
   const char* comma = "";
   for (const auto* part : {&sizes.first, &sizes.last}) {
     for (const sizing::logged_choice& c : *part) {
@@ -178,6 +167,18 @@ double concurrency_series::mean() const noexcept {
   return area / static_cast<double>(length.count());
 }
 
+std::string summary(const sizing_log& sizes, std::chrono::nanoseconds run) {
+  const sizing::logged_choice& last = sizes.last.empty() ? sizes.first.back() : sizes.last.back();
+  std::string text = fmt::format("{} at first", sizes.first.front().after);
+  if (sizes.choices > 1) text += fmt::format(", {} at last", last.after);
+  text += fmt::format("; {} change{} in {} look{}, {} of CPU ({:.2f} % of the cores' time)",
+                      sizes.choices - 1, sizes.choices == 2 ? "" : "s", sizes.windows,
+                      sizes.windows == 1 ? "" : "s", human(seconds(sizes.cost)),
+                      100 * sizes.share_of_cores(run));
+  if (!sizes.knows_waiting) text += "; waiting for a CPU was not known";
+  return text;
+}
+
 std::string text_report(const run_statistics& s, std::chrono::steady_clock::time_point end,
                         const sizing_log* sizes) {
   const figures f(s, end);
@@ -187,7 +188,9 @@ std::string text_report(const run_statistics& s, std::chrono::steady_clock::time
   };
   std::string jobs = fmt::format("{}, {} failed", s.jobs, s.failed);
   if (s.stopped != 0) jobs += fmt::format(", {} stopped", s.stopped);
-  if (s.retries != 0) jobs += fmt::format(", {} retries", s.retries);
+  if (s.retries != 0) {
+    jobs += fmt::format(", {} {}", s.retries, s.retries == 1 ? "retry" : "retries");
+  }
   if (s.timeouts != 0) jobs += fmt::format(", {} timed out", s.timeouts);
   if (s.skipped != 0) jobs += fmt::format(", {} done before and skipped", s.skipped);
   text += "heddle map:\n";
@@ -206,7 +209,7 @@ std::string text_report(const run_statistics& s, std::chrono::steady_clock::time
                               s.running.highest(), human(seconds(s.running.step()))));
   text += "    |" + sparkline(s.running) + "|\n";
   if (sizes != nullptr) {
-    line("sizes", summary(*sizes));
+    line("sizes", summary(*sizes, end - s.start));
     append_steps(text, *sizes);
   }
   line("heddle", fmt::format("{:.0f} us of CPU a job, {:.1f} MiB at most", f.own_cpu_per_job_us,
@@ -241,7 +244,7 @@ std::string json_report(const run_statistics& s, std::chrono::steady_clock::time
                  R"("own": {{"cpu_seconds": {:.6f}, "cpu_us_per_job": {:.2f}, )"
                  R"("peak_rss_kib": {}}})",
                  f.speed_up, f.waited, f.own_cpu, f.own_cpu_per_job_us, f.own_peak_kib);
-  if (sizes != nullptr) append_json(json, *sizes);
+  if (sizes != nullptr) append_json(json, *sizes, end - s.start);
   json += "}\n";
   return json;
 }

@@ -66,6 +66,10 @@ struct run_statistics {
   concurrency_series running;
 };
 
+// "2 at first, 64 at last; 4 changes in 31 looks, 1.2 ms of CPU (0.02 % of the cores' time)", of a
+// run that took so long.
+std::string summary(const sizing_log& sizes, std::chrono::nanoseconds run);
+
 // A few lines for a person. `sizes`: what -j auto decided, if it was asked.
 std::string text_report(const run_statistics& s, std::chrono::steady_clock::time_point end,
                         const sizing_log* sizes = nullptr);

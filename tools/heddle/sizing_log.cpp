@@ -14,4 +14,10 @@ void sizing_log::add(sizing::logged_choice choice) {
   last.push_back(std::move(choice));
 }
 
+double sizing_log::share_of_cores(std::chrono::nanoseconds run) const noexcept {
+  return run.count() <= 0
+             ? 0
+             : static_cast<double>(cost.count()) / (static_cast<double>(run.count()) * cores);
+}
+
 }  // namespace heddle::tool

@@ -16,11 +16,15 @@ struct sizing_log {
 
   void add(sizing::logged_choice choice);
 
+  // What share of the usable cores' time the cost was, of a run that took so long.
+  double share_of_cores(std::chrono::nanoseconds run) const noexcept;
+
   std::deque<sizing::logged_choice> first;
   std::deque<sizing::logged_choice> last;
   std::uint64_t choices = 0;        // all of them, the first size included
   std::uint64_t windows = 0;        // looks at the jobs
   std::chrono::nanoseconds cost{};  // CPU time for all of it
+  double cores = 1;                 // usable ones, when they were looked up last
   bool knows_waiting = true;
 };
 

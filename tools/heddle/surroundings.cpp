@@ -7,6 +7,8 @@
 #include <heddle/kernel/memory.hpp>
 #include <heddle/kernel/usage.hpp>
 
+#include "cpu_time.hpp"
+
 namespace heddle::tool {
 namespace {
 
@@ -17,8 +19,18 @@ constexpr std::chrono::nanoseconds cores_interval = 1s;
 constexpr std::chrono::nanoseconds load_interval = 100ms;
 constexpr std::chrono::nanoseconds room_interval = 1s;
 constexpr std::chrono::nanoseconds room_interval_growing = 50ms;
+// Between two looks that cost so much.
+constexpr int pause_for_cost = 500;
 
 }  // namespace
+
+double stall_window::add(clock::time_point now, const kernel::stall& total) {
+  looks_.push_back({now, total});
+  while (looks_.size() > 2 && now - looks_[1].at >= least) looks_.pop_front();
+  const look& first = looks_.front();
+  return kernel::stalled_share(first.total, total,
+                               std::max<std::chrono::nanoseconds>(now - first.at, least));
+}
 
 surroundings::surroundings(clock::time_point now, const kernel::tree& files)
     : files_(files), start_(now), groups_(kernel::find_cgroups(files, "cpu")) {}
@@ -62,14 +74,40 @@ sizing::headroom surroundings::room(clock::time_point now, int jobs,
                                     const sizing::worker_needs& each, int cap) {
   const bool grows = jobs > most_jobs_;
   const bool known = room_read_ != clock::time_point{};
-  if (known && now - room_read_ < (grows ? room_interval_growing : room_interval)) return room_;
-  room_ = sizing::find_headroom(read_resources(now, jobs), each, cap, brake_);
+  const auto pause =
+      std::max(grows ? room_interval_growing : room_interval, room_cost_ * pause_for_cost);
+  if (known && now - room_read_ < pause) return room_;
+  const auto cost_before = thread_cpu_time();
+  room_ = sizing::find_headroom(read_resources(now, jobs, each, cap), each, cap, brake_);
+  room_cost_ = thread_cpu_time() - cost_before - (counted_.at == now ? counted_.cost : 0ns);
   most_jobs_ = std::max(most_jobs_, jobs);
   room_read_ = now;
   return room_;
 }
 
-sizing::resources surroundings::read_resources(clock::time_point now, int jobs) {
+// Looking at all processes takes long, so it is done only where the limit may be near, and seldom.
+std::optional<std::uint64_t> surroundings::user_threads(clock::time_point now, std::uint64_t limit,
+                                                        int jobs, const sizing::worker_needs& each,
+                                                        int cap) {
+  const auto everybody = kernel::count_threads(files_);
+  const std::uint64_t wanted = each.threads * static_cast<std::uint64_t>(cap);
+  if (everybody && *everybody + wanted <= limit - limit / 16) return everybody;
+  const bool is_first = counted_.at == clock::time_point{};
+  if (is_first || now - counted_.at >= std::max(room_interval, counted_.cost * pause_for_cost)) {
+    const auto cost_before = thread_cpu_time();
+    counted_.threads = kernel::count_user_threads(files_);
+    counted_.at = now;
+    counted_.jobs = jobs;
+    counted_.cost = thread_cpu_time() - cost_before;
+  }
+  if (!counted_.threads) return everybody;
+  const auto since = static_cast<std::int64_t>(each.threads) * (jobs - counted_.jobs);
+  const auto then = static_cast<std::int64_t>(*counted_.threads);
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, then + since));
+}
+
+sizing::resources surroundings::read_resources(clock::time_point now, int jobs,
+                                               const sizing::worker_needs& each, int cap) {
   sizing::resources known;
   known.workers = jobs;
   known.now = now - start_;
@@ -78,16 +116,16 @@ sizing::resources surroundings::read_resources(clock::time_point now, int jobs) 
   if (known.limits.tasks) {
     known.group_tasks = kernel::read_tasks_in_use(*known.limits.tasks, files_);
   }
+  if (known.limits.processes && !known.limits.ignores_processes) {
+    known.user_threads = user_threads(now, known.limits.processes->soft, jobs, each, cap);
+  }
   known.memory = kernel::read_memory(files_);
   if (known.memory.limit) {
     known.group_memory = kernel::read_memory_in_use(*known.memory.limit, files_);
   }
   const auto pressure = kernel::read_pressure(kernel::resource::memory, files_);
   if (pressure && pressure->full) {
-    known.memory_stall =
-        stall_before_ ? kernel::stalled_share(*stall_before_, *pressure->full, now - room_read_)
-                      : 0;
-    stall_before_ = pressure->full;
+    known.memory_stall = memory_stalls_.add(now, *pressure->full);
   }
   return known;
 }

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <vector>
 
@@ -15,6 +16,25 @@
 #include <heddle/sizing/headroom.hpp>
 
 namespace heddle::tool {
+
+// The share of the time that tasks stood still, over the last half second: in less, a single stall
+// of some milliseconds would look like distress.
+class stall_window {
+ public:
+  using clock = std::chrono::steady_clock;
+  static constexpr std::chrono::milliseconds least{500};
+
+  // At another look, not before the last one. Reaches back to the latest look that is `least` ago,
+  // and to the first one while none is. Then the time before it counts as one without stalls.
+  double add(clock::time_point now, const kernel::stall& total);
+
+ private:
+  struct look {
+    clock::time_point at;
+    kernel::stall total;
+  };
+  std::deque<look> looks_;
+};
 
 // Looks things up as often as they are worth it: 100 times a second it may be asked.
 class surroundings {
@@ -35,12 +55,23 @@ class surroundings {
   // `own` is the CPU time that this run has used up to now.
   load read_load(clock::time_point now, std::chrono::nanoseconds own);
 
-  // How many jobs there may be, given what each takes; looked up each second, and sooner while the
-  // number of jobs grows.
+  // How many jobs there may be, given what each takes; looked up each second, and up to 20 times a
+  // second while there are more jobs than ever: so often that it takes no more than 0.2 % of a CPU.
   sizing::headroom room(clock::time_point now, int jobs, const sizing::worker_needs& each, int cap);
 
  private:
-  sizing::resources read_resources(clock::time_point now, int jobs);
+  // The user's threads, when they were counted last, and the jobs that were among them.
+  struct thread_count {
+    clock::time_point at{};
+    std::optional<std::uint64_t> threads{};
+    int jobs = 0;
+    std::chrono::nanoseconds cost{};
+  };
+
+  sizing::resources read_resources(clock::time_point now, int jobs,
+                                   const sizing::worker_needs& each, int cap);
+  std::optional<std::uint64_t> user_threads(clock::time_point now, std::uint64_t limit, int jobs,
+                                            const sizing::worker_needs& each, int cap);
 
   kernel::tree files_;
   clock::time_point start_;
@@ -57,8 +88,10 @@ class surroundings {
   load load_{};
 
   clock::time_point room_read_{};
+  std::chrono::nanoseconds room_cost_{};
   int most_jobs_ = 0;
-  std::optional<kernel::stall> stall_before_;
+  thread_count counted_{};
+  stall_window memory_stalls_;
   sizing::memory_brake brake_{};
   sizing::headroom room_{};
 };

@@ -26,6 +26,12 @@ struct process_times {
   int disk_sleep = 0;  // of the threads: in a sleep that nothing interrupts, mostly for a disk
 };
 
+// What one of several children has done, by the last sample: a part of process_times.
+struct child_times {
+  std::chrono::nanoseconds running{};
+  std::chrono::nanoseconds waiting{};
+};
+
 // Which processes belong to a child.
 enum class kinship : unsigned char {
   alone,        // the child itself
@@ -65,6 +71,9 @@ class HEDDLE_API process_sampler {
   bool knows_waiting() const noexcept;
 
   process_times sample();
+
+  // Nothing for a child that is not in, zeros before the first sample.
+  std::optional<child_times> of(pid_t child) const;
 
  private:
   struct state;
