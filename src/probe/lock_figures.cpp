@@ -85,9 +85,11 @@ void lock_figures::held(bool after_wait, bool measure, const void* site) noexcep
   const std::uint64_t count = acquisitions_.load(prim::relaxed) + 1;
   acquisitions_.store(count, prim::relaxed);
   if (after_wait) contended_.store(contended_.load(prim::relaxed) + 1, prim::release);
-  if (!measure && count < next_measured_.load(prim::relaxed)) return;
-  // At no fixed distance, which a program that takes turns could always hit in the same turn.
-  next_measured_.store(count + 1 + (count * 0x9E3779B97F4A7C15ULL >> 59), prim::relaxed);
+  if (!measure) {
+    if (count < next_measured_.load(prim::relaxed)) return;
+    // At no fixed distance, which a program that takes turns could always hit in the same turn.
+    next_measured_.store(count + 1 + (count * 0x9E3779B97F4A7C15ULL >> 59), prim::relaxed);
+  }
   site_.store(site, prim::relaxed);
   held_since_.store(prim::cycle_count(), prim::relaxed);
 }

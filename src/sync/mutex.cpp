@@ -28,7 +28,9 @@ bool mutex::lock_slow(prim::time_point deadline) {
     }
     if (deadline != prim::never && prim::clock::now() >= deadline) return false;
     if (!region) {
-      record.emplace(wait_record{wait_kind::mutex, this});
+      record.emplace(wait_record{
+          wait_kind::mutex, this, name(), prim::clock::now(),
+          [](const void* object) noexcept { return static_cast<const mutex*>(object)->owner(); }});
       region.emplace(*record);
     }
     node n;
@@ -38,7 +40,7 @@ bool mutex::lock_slow(prim::time_point deadline) {
     // Chosen by an unlock in the last moment. The lock may be free with others asleep, so this
     // thread must try once more before it gives up: whoever holds it then wakes the next.
     n.waiter.parker.park();
-    return try_lock();
+    return take();
   }
 }
 
@@ -124,6 +126,40 @@ void mutex::unlock_slow() noexcept {
   if (rest != nullptr) rest->last.set(chosen->last.get());
   word_.store(reinterpret_cast<std::uintptr_t>(rest), prim::release);
   chosen->waiter.wake(&chosen->waiter);
+}
+
+// These are not inlined, and their callers are: what they return to is the code that wanted the
+// lock.
+
+[[gnu::noinline]] bool mutex::lock_observed(prim::time_point deadline) {
+  const void* const site = __builtin_return_address(0);
+  if (take()) {
+    probe_.acquired(site);
+    return true;
+  }
+  if (deadline == prim::never && lock_probe::checked() && probe_.owned_by_this_thread()) {
+    probe_.misused("waiting without end for", wait_kind::mutex, this);
+  }
+  lock_wait wait(probe_, wait_kind::mutex, this);
+  if (!lock_slow(deadline)) return false;
+  wait.acquired(site);
+  return true;
+}
+
+[[gnu::noinline]] bool mutex::try_lock_observed() noexcept {
+  if (!take()) return false;
+  probe_.acquired(__builtin_return_address(0));
+  return true;
+}
+
+void mutex::unlock_observed() noexcept {
+  if (lock_probe::checked()) {
+    const bool held = (word_.load(prim::relaxed) & locked) != 0;
+    const bool by_another = probe_.owner() != 0 && !probe_.owned_by_this_thread();
+    if (!held || by_another) probe_.misused("unlock of", wait_kind::mutex, this);
+  }
+  probe_.released();
+  let_go();
 }
 
 }  // namespace heddle::inline HEDDLE_ABI

@@ -20,6 +20,7 @@ enum class thread_slot : unsigned {
   inline_jobs,        // exec/inline_executor
   number,             // prim/seed
   fork_hook,          // prim/fork
+  held_locks,         // sync/ranked_mutex
   caller_of,          // exec/thread_pool: whose task it runs in its own stead
   count,
 };

@@ -114,17 +114,16 @@ class wait_queue {
   node* last_ = nullptr;
 };
 
-// Sleeps until the node was taken and woken: then true, and nothing but the node is touched
-// afterwards. False when the limit came first and the node has been withdrawn.
-// Requires: the node is in the queue, or was taken since; the caller is inside a blocking_region.
-// `withdraw()` withdraws the node under the lock of the queue; does not throw.
+// Sleeps until the thread was chosen and woken: then true, and nothing but the parker is touched
+// afterwards. False when the limit came first and `withdraw()` has withdrawn it.
+// Requires: it can be chosen, or was; each is chosen and woken once, or withdrawn and not woken;
+// the caller is inside a blocking_region. withdraw() tells which, and does not throw.
 template <class Withdraw>
-bool sleep_in_queue(wait_queue::node& n, const wait_limit& limit, Withdraw withdraw) {
-  prim::parker& parker = n.waiter.parker;
+bool sleep_until_chosen(prim::parker& parker, const wait_limit& limit, Withdraw withdraw) {
   const auto until_the_deadline = [&] {
     if (parker.park_until(limit.deadline())) return true;
     if (withdraw()) return false;
-    parker.park();  // taken in the last moment: the wake-up is on its way
+    parker.park();  // chosen in the last moment: the wake-up is on its way
     return true;
   };
   if (limit.stop() == nullptr) return until_the_deadline();
@@ -140,6 +139,13 @@ bool sleep_in_queue(wait_queue::node& n, const wait_limit& limit, Withdraw withd
     woken = until_the_deadline();
   }
   return woken && !stopped;
+}
+
+// The same for a node that is in the queue, or was taken from it since. `withdraw()` withdraws it
+// under the lock of the queue.
+template <class Withdraw>
+bool sleep_in_queue(wait_queue::node& n, const wait_limit& limit, Withdraw withdraw) {
+  return sleep_until_chosen(n.waiter.parker, limit, withdraw);
 }
 
 }  // namespace heddle::inline HEDDLE_ABI

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 #include <heddle/base/errors.hpp>
 #include <heddle/prim/mutex.hpp>
+#include <heddle/prim/seed.hpp>
 
 #include "support/dead_stack.hpp"
 #include "support/recording_delegate.hpp"
@@ -36,6 +37,7 @@ class lock_under_test {
   bool try_lock_until(prim::time_point t) HEDDLE_NO_THREAD_SAFETY_ANALYSIS {
     return m_.try_lock_until(t);
   }
+  heddle::lock_statistics statistics() const { return m_.statistics(); }
 
  private:
   heddle::mutex m_;
@@ -47,7 +49,7 @@ bool on_another_thread(const std::function<bool()>& f) {
   return result;
 }
 
-TEST(mutex, is_one_word) { EXPECT_EQ(sizeof(heddle::mutex), sizeof(void*)); }
+TEST(mutex, is_one_word_and_its_probe) { EXPECT_EQ(sizeof(heddle::mutex), 16u); }
 
 TEST(mutex, works_with_the_standard_s_locks) {
   heddle::mutex a;
@@ -230,6 +232,103 @@ TEST(mutex, hands_a_wakeup_on_when_the_delegate_throws) {
     EXPECT_TRUE(m.try_lock());
     m.unlock();
   }
+}
+
+TEST(mutex, has_a_name_and_statistics) {
+  const heddle_test::watchdog dog;
+  heddle::mutex m("orders");
+  EXPECT_STREQ(m.name(), "orders");
+  m.record(heddle::lock_recording::all);
+  {
+    const std::lock_guard lock(m);
+    std::thread([&]() HEDDLE_NO_THREAD_SAFETY_ANALYSIS {
+      EXPECT_FALSE(m.try_lock());
+      EXPECT_FALSE(m.try_lock_for(1ms));
+    }).join();
+  }
+  if (m.try_lock()) m.unlock();
+  const heddle::lock_statistics s = m.statistics();
+  EXPECT_EQ(s.acquisitions, 2u);
+  EXPECT_EQ(s.given_up, 1u);
+  EXPECT_EQ(s.hold.count(), 2u);
+  EXPECT_GE(s.hold.longest(), 900us);
+  EXPECT_GE(s.wait.longest(), 1ms);
+  EXPECT_NE(s.longest_hold_site, nullptr);
+}
+
+TEST(mutex, counts_contended_acquisitions_when_the_process_records) {
+  const heddle_test::watchdog dog;
+  const heddle::lock_recording before = heddle::record_locks(heddle::lock_recording::sampled);
+  lock_under_test m;
+  std::atomic<bool> waiting{false};
+  m.lock();
+  std::thread other([&] {
+    heddle_test::recording_delegate d;
+    d.inside_enter = [&] { waiting = true; };
+    m.lock();
+    m.unlock();
+  });
+  while (!waiting) std::this_thread::yield();
+  m.unlock();
+  other.join();
+  heddle::record_locks(before);
+  const heddle::lock_statistics s = m.statistics();
+  EXPECT_EQ(s.acquisitions, 1u);
+  EXPECT_EQ(s.contended, 1u);
+  EXPECT_EQ(s.wait.count(), 1u);
+}
+
+// The delegate, and so a pool, hears the lock's name and can ask who holds it.
+TEST(mutex, tells_the_delegate_its_name_and_owner) {
+  const heddle_test::watchdog dog;
+  const bool before = heddle::track_lock_owners(true);
+  heddle::mutex m("till");
+  const std::uint32_t me = heddle::prim::thread_number();
+  std::atomic<bool> waiting{false};
+  std::unique_lock lock(m);
+  std::thread other([&] {
+    heddle_test::recording_delegate d;
+    d.inside_enter = [&] {
+      EXPECT_STREQ(d.record->name, "till");
+      EXPECT_EQ(d.record->object, &m);
+      EXPECT_EQ(owner(*d.record), me);
+      waiting = true;
+    };
+    const std::lock_guard inner(m);
+    EXPECT_EQ(m.owner(), heddle::prim::thread_number());
+  });
+  while (!waiting) std::this_thread::yield();
+  lock.unlock();
+  other.join();
+  EXPECT_EQ(m.owner(), 0u);
+  heddle::track_lock_owners(before);
+}
+
+using mutex_death = testing::Test;
+
+TEST(mutex_death, misuse_is_told_where_locks_are_checked) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  heddle::mutex m("till");
+  EXPECT_DEATH(
+      [&]() HEDDLE_NO_THREAD_SAFETY_ANALYSIS {
+        heddle::check_locks(true);
+        m.unlock();
+      }(),
+      "heddle: unlock of a mutex \"till\" .* held by nobody");
+  EXPECT_DEATH(
+      [&]() HEDDLE_NO_THREAD_SAFETY_ANALYSIS {
+        heddle::check_locks(true);
+        m.lock();
+        std::thread([&]() HEDDLE_NO_THREAD_SAFETY_ANALYSIS { m.unlock(); }).join();
+      }(),
+      "heddle: unlock of a mutex \"till\" .* held by thread [0-9]+");
+  EXPECT_DEATH(
+      [&]() HEDDLE_NO_THREAD_SAFETY_ANALYSIS {
+        heddle::check_locks(true);
+        m.lock();
+        m.lock();
+      }(),
+      "heddle: waiting without end for a mutex \"till\" .* held by this thread");
 }
 
 }  // namespace
