@@ -9,7 +9,7 @@ usage() {
   one_line "$word"
   equal "$(cat out)" "" "standard output of a wrong command line"
 }
-for jobs in 0 -3 0% -50% x 5x 1.5 '' ' 4' +2 99999999999999999999 auto% auto: auto:0 auto:-1 auto:x auto:70000; do
+for jobs in 0 -3 0% -50% x 5x 1.5 '' ' 4' +2 99999999999999999999 auto% auto: auto:0 auto:-1 auto:x auto:9999999; do
   usage "-j" -j "$jobs" echo ::: a
 done
 usage -j -j0 echo ::: a
@@ -148,6 +148,25 @@ if [ "$(id -u)" = 0 ] && id nobody >/dev/null 2>&1 && command -v setpriv >/dev/n
   used=$(ps -u nobody -L --no-headers 2>/dev/null | wc -l)
   as_nobody "ulimit -u $((used + 4)); seq 20 | '$HEDDLE' map -j16 env A={} sleep 0.1"
   equal "$?" 0 "status when only some jobs fit"
+  nothing_on_stderr
+  # A start that is refused is tried again, though no job ends: others may have left.
+  mkfifo nothing
+  chmod 666 nothing
+  setpriv --reuid nobody --clear-groups sleep 100 >/dev/null 2>&1 &
+  other=$!
+  used=$(ps -u nobody -L --no-headers 2>/dev/null | wc -l)
+  cat >in_turn <<'END'
+#!/bin/bash
+if [ "$1" = 2 ]; then : >second; exit; fi
+exec 9<>nothing
+: >first
+until [ -e second ]; do read -r -t 0.1 -u 9; done
+exit 0
+END
+  chmod +x in_turn
+  (wait_until test -e first; sleep 0.3; kill $other) &
+  as_nobody "ulimit -u $((used + 2)); exec '$HEDDLE' map -j2 ./in_turn ::: 1 2"
+  equal "$?" 0 "status of a run whose second job was refused at first"
   nothing_on_stderr
   # A leak checker would want a thread of its own.
   as_nobody "export ASAN_OPTIONS=detect_leaks=0; ulimit -u 1; exec '$HEDDLE' map -j2 true ::: 1 2"

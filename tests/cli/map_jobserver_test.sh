@@ -86,6 +86,13 @@ MAKEFLAGS="-j --jobserver-auth=-2,-2" unusable "keeps it"
 MAKEFLAGS="-j --jobserver-auth=fifo:$PWD/nowhere" unusable "No such file"
 MAKEFLAGS="-j --jobserver-auth=fifo:$PWD" unusable "directory"
 MAKEFLAGS="-j --jobserver-auth=semaphore" unusable "semaphore"
+# Numbers that now stand for the pipes of others, whose bytes are not ours to take.
+mkfifo others
+exec 7<>others
+printf 'precious' >&7
+MAKEFLAGS="-j3 --jobserver-auth=5,7" unusable "5 and 7"
+equal "$(timeout 10 head -c 8 <&7)" precious "what was in somebody else's pipe"
+exec 7>&-
 unset MAKEFLAGS
 
 # The servers' side: a job takes a token and does not give it back, twice, though there is only one.
@@ -145,6 +152,32 @@ grep -q INTERNAL err && fail "make misses tokens: $(cat err)"
 make -j3 alone >out 2>err || fail "status $? without +"
 one_line "make's job slots"
 at_most 1 "started by make without +" 3
+# A make that is killed keeps its tokens: they are made up for when no job runs.
+cat >killed.mk <<'END'
+killed: k1 k2
+k%:
+	@echo $$PPID >make.pid; echo $$$$ >$@.pid; : >$@.up; exec sleep 1000
+both: b1 b2
+b%:
+	@: >$@; until [ -e b1 ] && [ -e b2 ]; do sleep 0.05; done
+END
+rm -f inputs
+mkfifo inputs
+"$HEDDLE" map -j2 --jobserver make -s -f killed.mk <inputs >out 2>err &
+pid=$!
+exec 6>inputs
+echo killed >&6
+for i in 1 2; do wait_until test -e k$i.up; done
+kill -KILL "$(cat make.pid)"
+kill "$(cat k1.pid)" "$(cat k2.pid)"
+wait_until grep -q 'signal 9' err
+echo both >&6
+exec 6>&-
+got=0
+wait $pid || got=$?
+equal "$got" 1 "status after a make was killed"
+grep -q '1 job token did not come back' err || fail "nothing is said of a lost token: $(cat err)"
+equal "$(wc -l <err)" 2 "lines on standard error after a make was killed"
 # One make gets all slots, several share them.
 map 0 -j3 --jobserver make -s ::: meeting
 nothing_on_stderr
