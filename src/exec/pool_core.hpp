@@ -240,7 +240,7 @@ class pool_core {
   double cores_now() const noexcept;
   unsigned whole_cores_now() const noexcept;
   void follow_core_count(slot& s, bool after_sleep) noexcept;
-  void set_limit(unsigned limit) noexcept;
+  bool set_limit(unsigned limit) noexcept;
   bool man_slots(std::size_t count) noexcept;
 
   // Slots are made in the order of their numbers, and stay.

@@ -69,16 +69,17 @@ pool_sizer::pool_sizer(pool_core& core, const sizing::adaptive& wish)
     : core_(core), min_(wish.min), most_(check_bounds(wish)), law_(make_law(wish)) {
   const auto now = prim::clock::now();
   booked_at_ = now;
+  earned_until_ = now;
   update_bounds(now);
-  first_ = law_->first(cores_, min_, headroom_);
-  first_.size = std::clamp(first_.size, min_, headroom_);
+  first_ = law_->first(cores_, min_, most_now());
+  first_.size = std::clamp(first_.size, min_, most_now());
   first_.look_again = window_length(first_.look_again);
   write_down({since_birth(now),
               0,
               first_.size,
               sizing::cause::start,
               first_.reason,
-              {.cores = cores_, .size = first_.size, .least = min_, .most = headroom_}});
+              {.cores = cores_, .size = first_.size, .least = min_, .most = most_now()}});
 }
 
 void pool_sizer::start() {
@@ -180,11 +181,12 @@ void pool_sizer::run() {
   while (rest()) {
     look_again_ = first_.look_again;
     look begin = take_look();
+    earn(begin.at);
     for (;;) {
       pay();
       if (!pause_until(begin.at + pause_length())) break;
       const look end = take_look();
-      allowance_.earn(end.at - begin.at, cores_);
+      earn(end.at);
       update_bounds(end.at);
       is_quiet_ = end.completed == begin.completed && begin.queued == 0 && end.queued == 0;
       const bool changed = decide(between(begin, end));
@@ -230,6 +232,10 @@ nanoseconds pool_sizer::pause_length() const noexcept {
 
 nanoseconds pool_sizer::since_birth(prim::time_point t) const noexcept { return t - core_.born_; }
 
+void pool_sizer::earn(prim::time_point until) noexcept {
+  allowance_.earn(until - std::exchange(earned_until_, until), cores_);
+}
+
 void pool_sizer::pay() noexcept {
   const auto now = pool_signals::own_cpu_time();
   const auto used = now - std::exchange(paid_, now);
@@ -252,7 +258,7 @@ pool_sizer::look pool_sizer::take_look() {
   s.queued = core_.queued_jobs();
   s.threads = signals_.look_at_threads(threads_);
   const prim::scoped_lock lock(core_.sleep_mutex_);
-  s.busy = busy_time_;
+  s.busy = std::exchange(busy_time_, nanoseconds{});
   s.at = booked_at_;
   return s;
 }
@@ -265,13 +271,15 @@ sizing::window pool_sizer::between(const look& begin, const look& end) {
   w.cores = cores_;
   w.size = static_cast<int>(core_.size());
   w.least = min_;
-  w.most = std::max(min_, thread_cap_ != 0 ? std::min(thread_cap_, headroom_) : headroom_);
-  const double length = seconds(w.length);
-  w.busy = seconds(end.busy - begin.busy) / length;
+  w.most = most_now();
+  w.busy = seconds(end.busy) / seconds(w.length);
   w.computing = end.threads.computing;
   // A wait is booked where it ends, in one sum with what came before this window.
   w.runnable = std::min(end.threads.runnable, std::max(0.0, w.busy - w.computing));
   w.knows_runnable = end.threads.knows_runnable;
+  // Whoever is put on a CPU has slept, or was preempted: rarely, where few are runnable.
+  w.voluntary_switches = end.threads.slices;
+  w.knows_switches = end.threads.knows_runnable;
   w.completed = end.completed - begin.completed;
   w.queued = std::min(begin.queued, end.queued);
   w.foreign = around.foreign;
@@ -281,11 +289,12 @@ sizing::window pool_sizer::between(const look& begin, const look& end) {
 }
 
 // True when the size has changed.
-bool pool_sizer::decide(const sizing::window& now) {
+bool pool_sizer::decide(const sizing::window& window) {
   windows_.fetch_add(1, prim::relaxed);
+  sizing::window now = window;
   if (core_.refused_threads_.read() != refused_seen_) {
-    cap_threads(now);
-    return true;
+    if (cap_threads(now)) return true;
+    now.most = most_now();
   }
   sizing::choice c = law_->next(now);
   c.size = std::clamp(c.size, now.least, now.most);
@@ -302,76 +311,102 @@ bool pool_sizer::decide(const sizing::window& now) {
 
 void pool_sizer::apply(const sizing::window& now, const sizing::choice& c) {
   int size = c.size;
-  bool has_memory = true;
+  std::string reason = c.reason;
+  if (c.why == sizing::cause::bounds && size == headroom_.most && !headroom_.reason.empty()) {
+    reason += (reason.empty() ? "" : "; ") + headroom_.reason;
+  }
   try {
     core_.make_slots(static_cast<unsigned>(size));
   } catch (const std::bad_alloc&) {
     size = static_cast<int>(core_.slots().size());
-    has_memory = false;
+    reason += "; there is no memory for more";
   }
-  core_.set_limit(static_cast<unsigned>(size));
+  if (!core_.set_limit(static_cast<unsigned>(size))) return;
   steps_.fetch_add(1, prim::relaxed);
   const bool manned = size <= now.size || core_.man_slots(now.queued);
-  write_down({now.end, now.size, size, c.why,
-              has_memory ? c.reason : c.reason + "; there is no memory for more", now});
-  if (!manned) cap_threads(now);
+  write_down({now.end, now.size, size, c.why, std::move(reason), now});
+  if (!manned && core_.refused_threads_.read() != refused_seen_) cap_threads(now);
 }
 
-// The system has refused a thread. The size is what threads there are, until it is asked again.
-void pool_sizer::cap_threads(const sizing::window& now) {
+// The system has refused a thread. There are no more workers than threads, until it is asked again.
+// True when the size has changed.
+bool pool_sizer::cap_threads(const sizing::window& now) {
+  const bool is_news = thread_cap_ == 0;
   refused_seen_ = core_.refused_threads_.read();
-  retry_after_ = retry_after_ == 0ns ? first_retry : std::min(2 * retry_after_, longest_retry);
-  retry_at_ = prim::clock::now() + retry_after_;
-  const int before = static_cast<int>(core_.size());
+  if (is_news) {
+    retry_after_ = retry_after_ == 0ns ? first_retry : std::min(2 * retry_after_, longest_retry);
+    retry_at_ = prim::clock::now() + retry_after_;
+  }
   {
     const prim::scoped_lock lock(core_.sleep_mutex_);
-    thread_cap_ = std::max(min_, static_cast<int>(core_.threads_ - core_.waiting_));
+    thread_cap_ = std::max(min_, static_cast<int>(core_.threads_ - core_.leaving_));
   }
+  tell_bounds();
+  const int before = static_cast<int>(core_.size());
   const int after = std::min(before, thread_cap_);
-  core_.set_limit(static_cast<unsigned>(after));
-  steps_.fetch_add(1, prim::relaxed);
-  write_down(
-      {since_birth(prim::clock::now()), before, after, sizing::cause::bounds,
-       "the system refused a thread; it is asked again in " +
-           std::to_string(std::chrono::duration_cast<std::chrono::seconds>(retry_after_).count()) +
-           " s",
-       now});
+  const bool changes = after != before;
+  if (changes && !core_.set_limit(static_cast<unsigned>(after))) return false;
+  if (changes) steps_.fetch_add(1, prim::relaxed);
+  if (changes || is_news) {
+    const auto left = std::chrono::ceil<std::chrono::seconds>(retry_at_ - prim::clock::now());
+    write_down({since_birth(prim::clock::now()), before, after, sizing::cause::bounds,
+                "the system refused a thread; it is asked again in " +
+                    std::to_string(std::max<std::int64_t>(1, left.count())) + " s",
+                now});
+  }
+  return changes;
+}
+
+int pool_sizer::most_now() const noexcept {
+  return std::max(min_, thread_cap_ != 0 ? std::min(thread_cap_, headroom_.most) : headroom_.most);
 }
 
 // What the cores, and the limits of the process, allow now.
 void pool_sizer::update_bounds(prim::time_point now) {
-  if (thread_cap_ != 0 && now >= retry_at_) thread_cap_ = 0;
+  if (now >= retry_at_) {
+    if (thread_cap_ != 0) {
+      thread_cap_ = 0;
+      core_.look_again();  // nobody else may be left to ask for the thread
+    } else if (now - retry_at_ >= retry_after_) {
+      retry_after_ = 0ns;  // there have been enough of them for as long as before
+    }
+  }
   if (signals_.throttled_since() || now - cores_read_at_ >= bounds_interval) {
     cores_read_at_ = now;
     cores_ = std::max(core_.cores_now(), 0.01);
   }
   if (now - headroom_read_at_ >= bounds_interval) {
     headroom_read_at_ = now;
-    const int workers = static_cast<int>(core_.size());
-    headroom_ = std::max(min_, signals_.headroom(workers, most_, now).most);
+    headroom_ = signals_.headroom(static_cast<int>(core_.size()), most_, now);
   }
-  const prim::scoped_lock lock(log_mutex_);
-  reported_cores_ = cores_;
-  reported_most_ = headroom_;
+  tell_bounds();
 }
 
-void pool_sizer::write_down(sizing::logged_choice entry) noexcept {
-  try {
-    if (core_.options_.on_resize && started_) core_.options_.on_resize(entry);
-  } catch (...) {
-    report_unhandled(std::current_exception());
-  }
+void pool_sizer::tell_bounds() noexcept {
+  const prim::scoped_lock lock(log_mutex_);
+  reported_cores_ = cores_;
+  reported_most_ = most_now();
+}
+
+void pool_sizer::write_down(const sizing::logged_choice& entry) noexcept {
   try {
     const prim::scoped_lock lock(log_mutex_);
     if (log_.size() < log_capacity) {
-      log_.push_back(std::move(entry));
+      log_.push_back(entry);
     } else {
-      log_[log_begin_] = std::move(entry);
+      log_[log_begin_] = entry;
       log_begin_ = (log_begin_ + 1) % log_capacity;
     }
   } catch (...) {
     // Without memory the log has a gap.
   }
+  if (!started_ || !core_.options_.on_resize) return;
+  try {
+    core_.options_.on_resize(entry);
+  } catch (...) {
+    report_unhandled(std::current_exception());
+  }
+  if (!core_.is_of_this_process()) core_.end_forked_task();
 }
 
 std::vector<sizing::logged_choice> pool_sizer::log() const {

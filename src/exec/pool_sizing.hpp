@@ -69,12 +69,11 @@ class pool_sizer {
   sizing_report report() const;
 
  private:
-  // Counted since the pool began; what the threads do is the average since the last look.
   struct look {
     prim::time_point at{};
-    std::chrono::nanoseconds busy{};
-    pool_signals::activity threads{};
-    std::uint64_t completed = 0;
+    std::chrono::nanoseconds busy{};   // since the last look
+    pool_signals::activity threads{};  // on the average since the last look
+    std::uint64_t completed = 0;       // since the pool began
     std::uint64_t queued = 0;
   };
 
@@ -86,13 +85,16 @@ class pool_sizer {
   bool pause_until(prim::time_point when) noexcept;
   look take_look();
   sizing::window between(const look& begin, const look& end);
-  bool decide(const sizing::window& now);
+  bool decide(const sizing::window& window);
   void apply(const sizing::window& now, const sizing::choice& c);
-  void cap_threads(const sizing::window& now);
+  bool cap_threads(const sizing::window& now);
   void update_bounds(prim::time_point now);
-  void write_down(sizing::logged_choice entry) noexcept;
+  int most_now() const noexcept;
+  void tell_bounds() noexcept;
+  void write_down(const sizing::logged_choice& entry) noexcept;
   std::chrono::nanoseconds pause_length() const noexcept;
   std::chrono::nanoseconds since_birth(prim::time_point t) const noexcept;
+  void earn(prim::time_point until) noexcept;
   void pay() noexcept;
 
   static constexpr std::size_t log_capacity = 256;
@@ -120,14 +122,15 @@ class pool_sizer {
   double cores_ = 1;
   prim::time_point cores_read_at_{};
   prim::time_point headroom_read_at_{};
-  int headroom_ = 1;    // most_, or what the process may have where that is less
-  int thread_cap_ = 0;  // 0: the system has refused no thread lately
+  sizing::headroom headroom_{};  // most_, or what the process may have where that is less
+  int thread_cap_ = 0;           // 0: the system has refused no thread lately
   prim::time_point retry_at_{};
   std::chrono::nanoseconds retry_after_{};
   std::uint64_t refused_seen_ = 0;
   std::chrono::nanoseconds look_again_{};
   bool is_quiet_ = false;  // nothing ended in the last window
   cpu_allowance allowance_;
+  prim::time_point earned_until_{};
   std::chrono::nanoseconds paid_{};  // of the thread's CPU clock
 
   mutable prim::mutex log_mutex_;

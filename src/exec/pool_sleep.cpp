@@ -312,11 +312,12 @@ void pool_core::follow_core_count(slot& s, bool after_sleep) noexcept {
 }
 
 // Slots that fall above the limit: idle ones are woken, and their threads give them up; orphans are
-// given up here; held ones by their threads when their task is done.
-void pool_core::set_limit(unsigned limit) noexcept {
+// given up here; held ones by their threads when their task is done. False, and nothing has
+// changed, when the pool has stopped or sizing is off.
+bool pool_core::set_limit(unsigned limit) noexcept {
   {
     const prim::scoped_lock lock(sleep_mutex_);
-    if (stopping_.load(prim::relaxed)) return;
+    if (stopping_.load(prim::relaxed) || (sizer_ != nullptr && !sizer_->is_on())) return false;
     const unsigned before = limit_.load(prim::relaxed);
     if (limit > reach_.load(prim::relaxed)) reach_.store(limit, prim::release);
     limit_.store(limit, prim::relaxed);
@@ -344,6 +345,7 @@ void pool_core::set_limit(unsigned limit) noexcept {
     }
   }
   look_again();
+  return true;
 }
 
 // Puts threads, one after the other, into as many slots that have none as there is work for. A
@@ -386,7 +388,8 @@ unsigned pool_core::unserved_slots() const noexcept {
 // Nobody works, and nothing waits; or, after a quiet while, a worker is free for whatever comes.
 bool pool_core::is_at_rest(bool is_quiet) noexcept {
   const unsigned asleep = state_.sleepers() - orphan_count_;
-  return (active_threads() == 0 || (is_quiet && asleep != 0)) && !any_work();
+  return (active_threads() == 0 || (is_quiet && asleep != 0)) && !any_work() &&
+         std::ranges::all_of(slots_in_use(), [](const auto& s) { return s->inbox.empty(); });
 }
 
 void pool_core::book_busy_time() noexcept { sizer_->book(active_threads() + unserved_slots()); }

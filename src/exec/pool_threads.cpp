@@ -173,22 +173,37 @@ void pool_core::start_worker(slot& s, bool searching) {
   workers_.push_back(std::move(made));
 }
 
-// For a slot that adopter_for() handed out. Without a thread it is an orphan again.
+// For a slot that adopter_for() handed out. Without a thread it is an orphan again, or, should the
+// limit have fallen meanwhile, not in use.
 bool pool_core::try_start_worker(slot& s) noexcept {
+  bool refused = false;
   try {
     start_worker(s, true);
     return true;
+  } catch (const rejected&) {
+    // The pool has stopped.
   } catch (...) {
-    starved_.add();
-    refused_threads_.add();
+    refused = true;
   }
   bool another = false;
   {
     const prim::scoped_lock lock(sleep_mutex_);
     --threads_;
-    push_idle(s);
-    state_.searcher_falls_asleep();
+    if (s.number < limit_.load(prim::relaxed)) {
+      push_idle(s);
+      state_.searcher_falls_asleep();
+    } else {
+      give_away_deque(s);  // what the task submitted whose thread waits
+      give_away_inbox(s);
+      s.where = slot::place::unstarted;
+      state_.searcher_leaves();
+      lower_reach();
+    }
     another = idle_ != nullptr || spares_ != nullptr;
+  }
+  if (refused) {
+    starved_.add();
+    refused_threads_.add();
   }
   // Who submitted meanwhile relied on this searcher. Only a thread that exists can help.
   if (another && any_work()) notify();

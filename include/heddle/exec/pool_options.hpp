@@ -70,8 +70,9 @@ struct thread_pool_options {
   // Goes with workers = 0 only. A thread called name/sizer does it, which sleeps while the pool
   // has nothing to do. See docs/guide/how-the-pool-decides.md.
   std::optional<heddle::sizing::adaptive> sizing{};
-  // Called on that thread after each decision. It must neither shut the pool down nor destroy it.
-  // Its exceptions go to the unhandled handler.
+  // Called on that thread after each decision but the first size, when it is in force and in the
+  // log. It may use the pool, but must neither shut it down nor destroy it; meanwhile nothing is
+  // decided. Its exceptions go to the unhandled handler.
   hook<const heddle::sizing::logged_choice&> on_resize{};
 
   scheduling schedule = scheduling::work_stealing;

@@ -17,7 +17,7 @@ struct sizing_report {
   bool on = true;    // else the size stays as it is: set_sizing(false)
   int min = 1;       // as the options say
   int max = 1;       // likewise
-  int most_now = 1;  // max, or less: what descriptors, threads and memory leave
+  int most_now = 1;  // max, or less: what descriptors, threads and memory leave, min at least
   double cores = 1;  // that the pool may use, fractions included
   std::vector<sizing::logged_choice> log{};  // the last decisions, oldest first
 };

@@ -153,7 +153,7 @@ class thread_pool {
 
   // The same on one worker, for the sake of what it has in its caches: `worker` counts from 0 to
   // size() - 1. Only that worker, or a spare in its place, runs the task, so it may have to wait;
-  // should the worker be taken away because the cores became fewer, any other may.
+  // should the worker be taken away because the pool became smaller, any other may.
   // Throws std::invalid_argument for another number.
   template <class F, class... Args>
     requires detail::submittable<F, Args...>
@@ -360,7 +360,8 @@ class thread_pool {
     return shutdown(mode, prim::deadline_after(limit));
   }
 
-  // Workers that may run tasks at the same time. Changes when the pool follows the cores.
+  // Workers that may run tasks at the same time. Changes when the pool follows the cores, or finds
+  // its own size.
   unsigned size() const noexcept { return pool_.size(); }
 
   // The calling thread's number in this pool, the same for the thread's whole life, below
@@ -380,8 +381,8 @@ class thread_pool {
   // Throws std::bad_alloc.
   std::vector<sizing::logged_choice> sizing_log() const { return pool_.sizing_log(); }
 
-  // Off: an adaptive pool keeps the size that it has; on: it goes on from there. Nothing happens to
-  // one of fixed size. Throws as the constructor, in a child's first use.
+  // Off: an adaptive pool keeps the size that it has when the call returns; on: it goes on from
+  // there. Nothing happens to one of fixed size. Throws as the constructor, in a child's first use.
   void set_sizing(bool on) { pool_.set_sizing(on); }
   bool sizing_is_on() const noexcept { return pool_.sizing_is_on(); }
 

@@ -22,6 +22,7 @@
 #include <heddle/sync/blocking_region.hpp>
 
 #include "support/pools.hpp"
+#include "support/scripted_sizing.hpp"
 
 namespace {
 
@@ -30,50 +31,14 @@ using heddle::thread_pool;
 using heddle::thread_pool_options;
 using heddle_test::eventually;
 using heddle_test::gate;
+using heddle_test::load;
 using heddle_test::pool_watchdog;
+using heddle_test::script;
+using heddle_test::scripted;
 
 namespace sizing = heddle::sizing;
 
 using namespace std::chrono_literals;
-
-// What the scripted law answers. A law_maker is a plain function, so there is one script at a time.
-struct script {
-  static inline std::mutex mutex;
-  static inline std::function<sizing::choice(const sizing::window&)> next;
-  static inline std::atomic<int> first{1};
-  static inline std::atomic<int> laws_made{0};
-  static inline std::atomic<int> windows{0};
-
-  static void answers(std::function<sizing::choice(const sizing::window&)> f) {
-    const std::lock_guard lock(mutex);
-    next = std::move(f);
-  }
-  // The same size each time.
-  static void wants(int size) {
-    answers([size](const sizing::window&) {
-      return sizing::choice{size, sizing::cause::trial, "the script says so", 1ms};
-    });
-  }
-};
-
-class scripted_law final : public sizing::law {
- public:
-  scripted_law() { ++script::laws_made; }
-  sizing::choice first(double, int, int) override {
-    return {script::first, sizing::cause::start, "the script begins", 1ms};
-  }
-  sizing::choice next(const sizing::window& now) override {
-    ++script::windows;
-    const std::lock_guard lock(script::mutex);
-    return script::next(now);
-  }
-};
-
-std::unique_ptr<sizing::law> make_scripted_law() { return std::make_unique<scripted_law>(); }
-
-sizing::adaptive scripted(int min = 1, int max = 64) {
-  return {.min = min, .max = max, .make_law = &make_scripted_law};
-}
 
 thread_pool_options quick_to_shrink() {
   thread_pool_options options;
@@ -84,44 +49,8 @@ thread_pool_options quick_to_shrink() {
 
 class adaptive : public testing::Test {
  protected:
-  adaptive() {
-    script::first = 1;
-    script::laws_made = 0;
-    script::windows = 0;
-    script::wants(1);
-  }
+  adaptive() { script::begin_anew(); }
   ~adaptive() override { script::answers({}); }
-};
-
-// Keeps a pool supplied with tasks that take a moment, and counts how many run at a time.
-class load {
- public:
-  explicit load(thread_pool& pool, int tasks = 200) : pool_(pool) {
-    for (int i = 0; i < tasks; ++i) submit();
-  }
-  ~load() { end(); }
-  load(const load&) = delete;
-  load& operator=(const load&) = delete;
-
-  void end() {
-    over_ = true;
-    pool_.wait_idle();
-  }
-  int at_a_time() const { return running_; }
-
- private:
-  void submit() {
-    pool_.post([this] {
-      ++running_;
-      std::this_thread::sleep_for(200us);
-      --running_;
-      if (!over_) submit();
-    });
-  }
-
-  thread_pool& pool_;
-  std::atomic<bool> over_{false};
-  std::atomic<int> running_{0};
 };
 
 TEST_F(adaptive, bad_input_is_refused_by_name) {
