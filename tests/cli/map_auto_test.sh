@@ -13,7 +13,7 @@ chmod +x meet
 # Jobs that sleep get company, however few the cores are.
 map 0 -j auto --explain --report=json ./meet 12 ::: $(seq 12)
 equal "$(number max <(tail -1 err | grep -o '"running".*'))" 12 "jobs at once"
-grep -qE '^heddle map: begins with [0-9]+ at once: ' err || fail "--explain does not tell the first size: $(cat err)"
+grep -qE '^heddle map: begins with [0-9]+ jobs? at once: ' err || fail "--explain does not tell the first size: $(cat err)"
 grep -qE '^heddle map: [0-9.]+ s: [0-9]+ jobs at once instead of [0-9]+: [a-z]' err ||
   fail "--explain does not tell a change: $(cat err)"
 if command -v python3 >/dev/null; then
