@@ -14,7 +14,7 @@
 #include <heddle/prim/seed.hpp>
 #include <heddle/sync/blocking_region.hpp>
 
-#include "support/failing_threads.hpp"
+#include "support/no_more_threads.hpp"
 #include "support/pools.hpp"
 #include "support/scripted_sizing.hpp"
 
