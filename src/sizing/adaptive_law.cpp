@@ -37,6 +37,8 @@ constexpr double largest_second_step = 2;
 constexpr double least_yield = 0.25;
 constexpr double least_blind_yield = 0.10;  // where the throughput before is hardly known
 constexpr double least_trial_yield = 0.10;
+// Cores that are as full as that.
+constexpr double little_room = 0.08;
 
 // How much more of something a task must take to be named as a reason.
 constexpr double clearly = 1.25;
@@ -325,6 +327,7 @@ class adaptive_law final : public law {
     idle_at_.reset();
     step_.reset();
     grown_from_.reset();
+    rate_before_fall_.reset();
     try_fewer_ = false;
     fewer_is_better_ = crowding_pays_ = false;
     no_trial_before_ = {};
@@ -350,6 +353,7 @@ class adaptive_law final : public law {
     const double crowd = all_.waiting_for_core();
     const double asleep = all_.asleep();
     if (working < (crowding_pays_ ? full : 0.9) * cores_) return std::nullopt;
+    if (crowding_pays_ && now.knows_foreign && now.foreign > 0.1 * cores_) return std::nullopt;
     // The number of those awake varies about its mean as the root of the number of sleepers does;
     // what varies is no crowd.
     const bool sleeps = asleep > 0.05 * working;
@@ -386,6 +390,15 @@ class adaptive_law final : public law {
     if (step_) {
       if (auto c = judge_step(now)) return c;
     }
+    if (rate_before_fall_) {
+      if (seen_.completed < std::max(8, size_)) return stay(short_window);
+      const bool others = seen_.rate() < 0.5 * *rate_before_fall_;
+      rate_before_fall_.reset();
+      if (others) {
+        forget_load();
+        return stay(short_window);
+      }
+    }
     if (try_fewer_ && now_ >= try_fewer_after_) {
       if (rates_.count() < 4) return stay(short_window);
       try_fewer_ = false;
@@ -413,7 +426,11 @@ class adaptive_law final : public law {
     idle_at_ = idle_size{size_, seen_.asleep()};
     // What has failed before is tried again with more care.
     const double largest = ceiling_ && size_ >= *ceiling_ ? largest_second_step : largest_step;
-    return step_up(now, std::min(largest, aim * left / std::max(working, 1e-3)), seen_);
+    const double factor = std::min(largest, aim * left / std::max(working, 1e-3));
+    // Cores that were nearly full before lie idle for a moment only, unless it lasts.
+    const bool was_full = grown_from_ && grown_from_->working_before > 0.85 * cores_;
+    if (was_full && factor > 1.2 && seen_.time < 200ms) return stay(short_window);
+    return step_up(now, factor, seen_);
   }
 
   // No task has been seen from its begin to its end, so that it may yet turn out to compute.
@@ -479,6 +496,17 @@ class adaptive_law final : public law {
     const double gain = few ? std::max(rate_gain, work_gain) : rate_gain;
     // Added workers can use no more than the cores that lay idle.
     const double possible = std::min(grown, cores_ / std::max(s.working_before, 1e-3 * cores_) - 1);
+    if (s.known && possible < little_room) {
+      // The last few percent are worth a try, but not one after the other for ever.
+      if (seen_.time < std::max<nanoseconds>(200ms, 3 * time_scale())) return stay(short_window);
+      step_.reset();
+      const bool as_full = seen_.working() > s.working_before - 0.02 * cores_;
+      if (as_full && rate_gain < 0.5 * possible) {
+        ceiling_ = size_;
+        postpone_trials();
+      }
+      return std::nullopt;
+    }
     if (gain >= (s.known ? least_yield : least_blind_yield) * possible ||
         (!s.known && (grown < 2 || s.completed < 8))) {
       step_.reset();
@@ -505,6 +533,8 @@ class adaptive_law final : public law {
         nothing_gained ? text("%.0f workers did no more than %.0f: ", grown_to, s.before)
                        : text("%.0f workers instead of %.0f did %.2f times as much: ", grown_to,
                               s.before, 1 + rate_gain);
+    // Or the tasks have become others at that moment, as is seen when the size is back.
+    if (rate_gain < -0.5) rate_before_fall_ = s.rate_before;
     const std::string reason = result + what_is_short(s);  // before the size is another
     return change(now, size, cause::saturation, reason);
   }
@@ -623,8 +653,9 @@ class adaptive_law final : public law {
   std::optional<step> step_;
   std::optional<step> grown_from_;  // the last step up, judged or not
   std::optional<trial> trial_;
-  std::optional<int> ceiling_;        // above which growth has not paid
-  std::optional<idle_size> idle_at_;  // too small, as has been seen
+  std::optional<int> ceiling_;              // above which growth has not paid
+  std::optional<idle_size> idle_at_;        // too small, as has been seen
+  std::optional<double> rate_before_fall_;  // from which throughput fell with more workers
   bool try_fewer_ = false;
   nanoseconds try_fewer_after_{};
   bool fewer_is_better_ = false;
