@@ -8,13 +8,9 @@
 namespace heddle::inline HEDDLE_ABI::detail {
 namespace {
 
-using counter = prim::atomic<std::uint64_t>;
-
-void add_alone_to(counter& c, std::uint64_t n) noexcept {
-  c.store(c.load(prim::relaxed) + n, prim::relaxed);
+std::chrono::nanoseconds as_time(std::uint64_t ns) noexcept {
+  return std::chrono::nanoseconds(static_cast<std::int64_t>(ns));
 }
-
-std::int64_t signed_(std::uint64_t n) noexcept { return static_cast<std::int64_t>(n); }
 
 // The clock and the counter at one moment: the attempt that nothing came into.
 struct moment {
@@ -37,7 +33,7 @@ struct moment {
 
 }  // namespace
 
-constinit counter ns_per_cycle{0};
+constinit prim::atomic<std::uint64_t> ns_per_cycle{0};
 
 void measure_cycles() noexcept {
   if (ns_per_cycle.load(prim::relaxed) != 0) return;
@@ -46,15 +42,9 @@ void measure_cycles() noexcept {
   }
   const moment end;
   const auto ns = std::chrono::duration<double, std::nano>(end.time - begin.time).count();
-  const auto cycles = static_cast<double>(end.cycles - begin.cycles);
+  const auto cycles = static_cast<double>(std::max(begin.cycles + 1, end.cycles) - begin.cycles);
   ns_per_cycle.store(static_cast<std::uint64_t>(std::max(1.0, ns / cycles * 65536 + 0.5)),
                      prim::relaxed);
-}
-
-void time_counts::add_alone(std::uint64_t ns) noexcept {
-  add_alone_to(total_, ns);
-  add_alone_to(counts_[time_distribution::step_of(ns)], 1);
-  if (ns > longest_.load(prim::relaxed)) longest_.store(ns, prim::relaxed);
 }
 
 void time_counts::add_among_others(std::uint64_t ns) noexcept {
@@ -77,31 +67,7 @@ void time_counts::add(const time_counts& ended) noexcept {
 time_distribution time_counts::read() const noexcept {
   std::array<std::uint64_t, time_distribution::steps> counts;
   for (std::size_t i = 0; i < counts.size(); ++i) counts[i] = counts_[i].load(prim::relaxed);
-  return {counts, std::chrono::nanoseconds(signed_(total_.load(prim::relaxed))),
-          std::chrono::nanoseconds(signed_(longest()))};
-}
-
-void lock_figures::held(bool after_wait, bool measure, const void* site) noexcept {
-  const std::uint64_t count = acquisitions_.load(prim::relaxed) + 1;
-  acquisitions_.store(count, prim::relaxed);
-  if (after_wait) contended_.store(contended_.load(prim::relaxed) + 1, prim::release);
-  if (!measure) {
-    if (count < next_measured_.load(prim::relaxed)) return;
-    // At no fixed distance, which a program that takes turns could always hit in the same turn.
-    next_measured_.store(count + 1 + (count * 0x9E3779B97F4A7C15ULL >> 59), prim::relaxed);
-  }
-  site_.store(site, prim::relaxed);
-  held_since_.store(prim::cycle_count(), prim::relaxed);
-}
-
-void lock_figures::let_go() noexcept {
-  const std::uint64_t since = held_since_.load(prim::relaxed);
-  if (since == 0) return;
-  held_since_.store(0, prim::relaxed);
-  const std::uint64_t now = prim::cycle_count();
-  const std::uint64_t ns = now < since ? 0 : (now - since) * ns_per_cycle.load(prim::relaxed) >> 16;
-  if (ns >= hold_.longest()) longest_site_.store(site_.load(prim::relaxed), prim::relaxed);
-  hold_.add_alone(ns);
+  return {counts, as_time(total_.load(prim::relaxed)), as_time(longest())};
 }
 
 void lock_figures::passed(bool after_wait) noexcept {

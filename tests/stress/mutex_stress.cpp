@@ -132,6 +132,34 @@ TEST_P(mutex_stress, no_wakeup_is_lost_to_those_who_are_refused) {
   c.mutex.unlock();
 }
 
+// The same with everything recorded: what was counted is what was done.
+TEST_P(mutex_stress, statistics_count_exactly) {
+  const heddle_test::watchdog dog;
+  constexpr int rounds = 3'000;
+  protected_counter c;
+  c.mutex.record(heddle::lock_recording::all);
+  std::atomic<std::uint64_t> given_up{0};
+  heddle_test::run_together(GetParam(), [&](unsigned) {
+    heddle::prim::random dice(heddle::prim::next_seed());
+    for (int i = 0; i < rounds; ++i) {
+      if (dice.below(4) != 0) {
+        c.mutex.lock();
+      } else if (!c.mutex.try_lock_for(std::chrono::microseconds(dice.below(30)))) {
+        ++given_up;
+        continue;
+      }
+      c.add(dice);
+      c.mutex.unlock();
+    }
+  });
+  const heddle::lock_statistics s = c.mutex.statistics();
+  EXPECT_EQ(s.acquisitions + s.given_up, std::uint64_t{rounds} * GetParam());
+  EXPECT_EQ(s.given_up, given_up);
+  EXPECT_EQ(s.hold.count(), s.acquisitions);
+  EXPECT_EQ(s.wait.count(), s.contended + s.given_up);
+  EXPECT_EQ(c.mutex.owner(), 0u);
+}
+
 // An unlock chooses a waiter in the moment in which that one's time is up, while another waits for
 // ever behind it and nobody else will come: the wake-up must reach the one who waits. The moment of
 // the unlock follows the boundary between too late and in time.

@@ -101,8 +101,8 @@ class HEDDLE_API lock_probe {
   lock_probe(const lock_probe&) = delete;
   lock_probe& operator=(const lock_probe&) = delete;
 
-  // Records this object, whatever the process does. Requires: it has a name, or says what it is.
-  // Throws std::bad_alloc.
+  // Records this object, whatever the process does; where it has no name yet, kind and object say
+  // what it is. Throws std::bad_alloc.
   void record(lock_recording what, wait_kind kind, const void* object);
 
 #if HEDDLE_MODEL
