@@ -39,6 +39,7 @@ constexpr double least_blind_yield = 0.10;  // where the throughput before is ha
 constexpr double least_trial_yield = 0.10;
 // Cores that are as full as that.
 constexpr double little_room = 0.08;
+constexpr int most_last_steps = 4;
 
 // How much more of something a task must take to be named as a reason.
 constexpr double clearly = 1.25;
@@ -336,7 +337,7 @@ class adaptive_law final : public law {
     rates_ = {};
     task_seconds_ = sleep_seconds_ = 0;
     longest_silence_ = {};
-    blind_steps_ = unknown_steps_ = 0;
+    blind_steps_ = unknown_steps_ = last_steps_ = 0;
   }
 
   // Too many of ours want the cores, and the cores are ours.
@@ -497,12 +498,12 @@ class adaptive_law final : public law {
     // Added workers can use no more than the cores that lay idle.
     const double possible = std::min(grown, cores_ / std::max(s.working_before, 1e-3 * cores_) - 1);
     if (s.known && possible < little_room) {
-      // The last few percent are worth a try, but not one after the other for ever.
+      // What the last few percent bring is lost in noise, so a few steps must do.
       if (seen_.time < std::max<nanoseconds>(200ms, 3 * time_scale())) return stay(short_window);
       step_.reset();
-      const bool as_full = seen_.working() > s.working_before - 0.02 * cores_;
-      if (as_full && rate_gain < 0.5 * possible) {
+      if (++last_steps_ >= most_last_steps) {
         ceiling_ = size_;
+        pause_ = std::max<nanoseconds>(pause_, 60s);
         postpone_trials();
       }
       return std::nullopt;
@@ -650,6 +651,7 @@ class adaptive_law final : public law {
 
   int blind_steps_ = 0;
   int unknown_steps_ = 0;  // one after the other
+  int last_steps_ = 0;     // with cores that were nearly full
   std::optional<step> step_;
   std::optional<step> grown_from_;  // the last step up, judged or not
   std::optional<trial> trial_;
