@@ -55,8 +55,7 @@ struct scaling_fit {
 
   // How well the curve goes through the means of the sizes: the share of their variance that it
   // explains, and the largest deviation of one of them, as a share of the curve's value, with the
-  // size where it is. When the curve misses the means by more than repetitions vary, the intervals
-  // have been widened accordingly.
+  // size where it is. `misses`: the means are further from the curve than repetitions vary.
   double r_squared = 0;
   double largest_deviation = 0;
   int deviates_at = 0;
@@ -75,18 +74,25 @@ struct scaling_fit {
 // Method: N / X(N), the time of a task while N are worked on, is linear in 1/lambda, sigma/lambda
 // and kappa/lambda, so the best ones with 0 <= sigma <= 1 and 0 <= kappa are found exactly by
 // least squares over all sets of active bounds. Errors count in proportion to the value, by
-// weights that are refined until they agree with the curve. A repetition far from the median of
-// its size counts less (P. J. Huber, "Robust Estimation of a Location Parameter", Annals of
-// Mathematical Statistics 35, 1964). Intervals: parametric bootstrap (B. Efron and
-// R. J. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 6) with normal errors whose
-// variance, unknown itself, is drawn too; percentiles.
+// weights that are refined until they agree with the curve, and less at sizes that vary more. A
+// repetition far from the median of its size counts less (P. J. Huber, "Robust Estimation of a
+// Location Parameter", Annals of Mathematical Statistics 35, 1964). What the curve misses beyond
+// the scatter of repetitions is taken for a second error, the same at every size (R. C. Paule and
+// J. Mandel, "Consensus Values and Weighting Factors", Journal of Research of the National Bureau
+// of Standards 87, 1982). Intervals: parametric bootstrap (B. Efron and R. J. Tibshirani, "An
+// Introduction to the Bootstrap", 1993, chapter 6) with normal errors whose variances, unknown
+// themselves, are drawn too; percentiles. Simulated with errors of 1 to 10 %, the same at all of 4
+// or 7 sizes or not, they held the truth in 91 to 99 of 100 data sets on the average over seven
+// laws, and in 83 at the worst: kappa where sigma is exactly 0 and large sizes vary most. With no
+// more sizes than parameters a law cannot be seen to miss, and the intervals know of repetitions
+// only.
 //
 // Points may come in any order, sizes may repeat. Two different sizes are needed for Amdahl's law,
 // three for the other. With no more points than parameters there are no intervals: they are as wide
 // as they can be.
 // Throws std::invalid_argument, naming the value, for a size below 1, a throughput that is not
 // finite or not above 0, options out of range.
-// Complexity: linear in the points; some 10 us a resample and ten sizes.
+// Complexity: linear in the points; some 5 us a resample and ten sizes.
 HEDDLE_API scaling_fit fit_throughput(scaling_law law, std::span<const scaling_point> points,
                                       const fit_options& options = {});
 
