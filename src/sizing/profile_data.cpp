@@ -1,107 +1,56 @@
 // A profile for programs: CSV and JSON.
 
+#include <charconv>
 #include <cmath>
-#include <cstdio>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
 
 #include <heddle/sizing/profile_report.hpp>
+
+#include "base/json_writer.hpp"
 
 namespace heddle::inline HEDDLE_ABI::sizing {
 
 namespace {
 
-// Enough digits for what was measured; nothing for what is not a number.
+using heddle::detail::json_writer;
+
+// Enough digits for what was measured, with a point whatever the locale; nothing for what is not a
+// number.
 std::string digits(double value) {
-  char text[40];
-  std::snprintf(text, sizeof text, "%.9g", value);
-  return std::isfinite(value) ? text : "";
+  if (!std::isfinite(value)) return {};
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof text, value, std::chars_format::general, 9);
+  return {text, end.ptr};
 }
 std::string digits(std::optional<double> value) { return value ? digits(*value) : ""; }
 
-// Builds JSON text: objects and arrays are opened and closed by the caller, commas come by
-// themselves.
-class json_writer {
- public:
-  json_writer& open(char bracket) {
-    separate();
-    text_ += bracket;
-    first_ = true;
-    return *this;
-  }
-  json_writer& close(char bracket) {
-    text_ += bracket;
-    first_ = false;
-    return *this;
-  }
-  json_writer& key(const char* name) {
-    separate();
-    quote(name);
-    text_ += ':';
-    first_ = true;
-    return *this;
-  }
-  void value(double v) { raw(std::isfinite(v) ? digits(v) : "null"); }
-  void value(std::optional<double> v) { v ? value(*v) : raw("null"); }
-  void value(int v) { raw(std::to_string(v)); }
-  void value(std::uint64_t v) { raw(std::to_string(v)); }
-  void value(bool v) { raw(v ? "true" : "false"); }
-  void value(std::string_view v) {
-    separate();
-    quote(v);
-  }
-  template <class T>
-  json_writer& field(const char* name, const T& v) {
-    key(name).value(v);
-    return *this;
-  }
-  std::string take() && { return std::move(text_); }
-
- private:
-  void separate() {
-    if (!first_) text_ += ',';
-    first_ = false;
-  }
-  void raw(const std::string& v) {
-    separate();
-    text_ += v;
-  }
-  void quote(std::string_view v) {
-    text_ += '"';
-    for (const char c : v) {
-      if (c == '"' || c == '\\') {
-        text_ += '\\';
-        text_ += c;
-      } else if (static_cast<unsigned char>(c) < 0x20) {
-        char escaped[8];
-        std::snprintf(escaped, sizeof escaped, "\\u%04x", static_cast<unsigned>(c));
-        text_ += escaped;
-      } else {
-        text_ += c;
-      }
-    }
-    text_ += '"';
-  }
-
-  std::string text_;
-  bool first_ = true;
-};
+void write(json_writer& json, const char* name, std::optional<double> v) {
+  json.key(name).value(v.value_or(std::numeric_limits<double>::quiet_NaN()));  // which is null
+}
 
 void write(json_writer& json, const char* name, const estimate& e) {
-  json.key(name).open('{');
-  json.field("value", e.value).field("low", e.low).field("high", e.high).close('}');
+  json.open(name, '{').field("value", e.value).field("low", e.low);
+  json.field("high", e.high).close('}');
 }
 
 void write(json_writer& json, const size_summary& s) {
   json.open('{').field("size", s.size).field("repetitions", s.repetitions).field("tasks", s.tasks);
   json.field("elapsed_seconds", s.elapsed);
   write(json, "tasks_per_second", s.throughput);
-  json.field("seconds_per_task", s.residence).field("cpu_seconds_per_task", s.cpu);
-  json.field("runnable_seconds_per_task", s.runnable);
-  json.field("voluntary_switches_per_task", s.switches);
-  json.field("busy_workers", s.busy()).field("cpus", s.cpus()).close('}');
+  write(json, "seconds_per_task", s.residence);
+  write(json, "cpu_seconds_per_task", s.cpu);
+  write(json, "runnable_seconds_per_task", s.runnable);
+  write(json, "voluntary_switches_per_task", s.switches);
+  write(json, "busy_workers", s.busy());
+  write(json, "cpus", s.cpus());
+  json.close('}');
 }
 
 void write(json_writer& json, const char* name, const scaling_fit& fit) {
-  json.key(name).open('{').field("law", to_string(fit.law)).field("fitted", fit.fitted);
+  json.open(name, '{').field("law", to_string(fit.law)).field("fitted", fit.fitted);
   if (fit.fitted) {
     write(json, "lambda", fit.lambda);
     write(json, "sigma", fit.sigma);
@@ -110,7 +59,7 @@ void write(json_writer& json, const char* name, const scaling_fit& fit) {
     json.field("r_squared", fit.r_squared).field("largest_deviation", fit.largest_deviation);
     json.field("deviates_at", fit.deviates_at).field("misses", fit.misses);
   }
-  json.field("remark", std::string_view(fit.remark)).close('}');
+  json.field("remark", fit.remark).close('}');
 }
 
 }  // namespace
@@ -139,35 +88,38 @@ std::string to_csv(const profile_report& report) {
 
 std::string to_json(const profile_report& report) {
   json_writer json;
-  json.open('{').field("workload", std::string_view(report.workload));
+  json.open('{').field("workload", report.workload);
   json.field("cores", report.cores).field("physical_cores", report.physical_cores);
-  json.field("complete", report.complete).key("sizes").open('[');
+  json.field("complete", report.complete).open("sizes", '[');
   for (const size_summary& s : report.sizes) write(json, s);
   json.close(']');
   write(json, "amdahl", report.amdahl);
   write(json, "universal_scalability", report.universal);
   if (report.residence) write(json, "residence_time", *report.residence);
-  json.key("little").open('[');
+  json.open("little", '[');
   for (const little_check& l : report.little) {
     json.open('{').field("size", l.size).field("in_progress", l.in_progress);
-    json.field("holds", l.holds).field("meaning", std::string_view(l.meaning)).close('}');
+    json.field("holds", l.holds).field("meaning", l.meaning).close('}');
   }
-  json.close(']').field("saturation_size", report.saturation).key("recommended");
+  json.close(']');
+  write(json, "saturation_size", report.saturation);
+  json.key("recommended");
   if (report.recommended) {
     const recommendation& r = *report.recommended;
     json.open('{').field("size", r.size).field("best", r.best);
-    json.field("limit", to_string(r.why)).field("reason", std::string_view(r.reason)).close('}');
+    json.field("limit", to_string(r.why)).field("reason", r.reason).close('}');
   } else {
-    json.value(std::optional<double>());
+    json.null();
   }
-  json.key("rivals").open('[');
+  json.open("rivals", '[');
   for (const rival_size& r : report.rivals) {
-    json.open('{').field("name", std::string_view(r.name)).field("size", r.size);
-    json.field("reason", std::string_view(r.reason));
-    json.field("tasks_per_second", r.throughput).close('}');
+    json.open('{').field("name", r.name).field("size", r.size);
+    json.field("reason", r.reason);
+    write(json, "tasks_per_second", r.throughput);
+    json.close('}');
   }
-  json.close(']').key("remarks").open('[');
-  for (const std::string& remark : report.remarks) json.value(std::string_view(remark));
+  json.close(']').open("remarks", '[');
+  for (const std::string& remark : report.remarks) json.value(remark);
   json.close(']').close('}');
   return std::move(json).take() + '\n';
 }

@@ -62,6 +62,12 @@ profile_report make_report(std::span<const measurement> measurements,
     report.residence = fit_residence(scaling_law::universal_scalability, points, fitting);
     report.saturation = saturation_size(highest, shortest);
   }
+  const auto waits_unseen = [](const size_summary& s) {
+    return s.residence && s.cpu && !s.runnable;
+  };
+  if (std::all_of(report.sizes.begin(), report.sizes.end(), waits_unseen))
+    report.remarks.emplace_back(
+        "How long tasks waited for a CPU could not be read here: that counts as asleep.");
   report.recommended = recommend(
       report.sizes, {.cores = options.cores, .tolerance = options.tolerance}, &report.universal);
   report.rivals = rivals(report);

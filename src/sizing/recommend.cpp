@@ -27,10 +27,13 @@ constexpr double clear_fall = 0.1;
 
 std::string at(int size) { return " at size " + number(size); }
 
-// "12 ms at size 1, 31 ms at size 8 (+158 %)"
+// "from 12 ms at size 1 to 31 ms at size 8 (+158 %)", "... (26 times as long)"
 std::string rise(double from, int first, double to, int last) {
-  return "from " + duration(from) + at(first) + " to " + duration(to) + at(last) +
-         (from > 0 ? " (+" + percent(to / from - 1) + ")" : "");
+  constexpr double many_times = 5;
+  std::string text = "from " + duration(from) + at(first) + " to " + duration(to) + at(last);
+  if (!(from > 0)) return text;
+  if (to < many_times * from) return text + " (+" + percent(to / from - 1) + ")";
+  return text + " (" + number(to / from, 3) + " times as long)";
 }
 
 bool rises(std::optional<double> from, std::optional<double> to, double factor) {

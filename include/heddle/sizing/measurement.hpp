@@ -56,10 +56,13 @@ struct size_summary {
     if (!cpu) return std::nullopt;
     return overall_throughput() * *cpu;
   }
-  // Inside a task, but not on a CPU, and not known to wait for one.
+  // Inside a task, but not on a CPU, and not known to wait for one. Unknown, too, where the waits
+  // for a CPU do not fit into the tasks: some lay outside of them.
   std::optional<double> asleep() const noexcept {
     if (!residence || !cpu) return std::nullopt;
     const double awake = *cpu + runnable.value_or(0);
+    constexpr double clearly = 1.05;
+    if (*cpu <= *residence && awake > clearly * *residence) return std::nullopt;
     return *residence > awake ? *residence - awake : 0;
   }
 };

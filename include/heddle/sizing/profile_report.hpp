@@ -1,6 +1,7 @@
 // How a workload scales: what was measured, the laws fitted to it, and the size to use.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <span>
 #include <string>
@@ -57,9 +58,10 @@ struct report_options {
 HEDDLE_API profile_report make_report(std::span<const measurement> measurements,
                                       const report_options& options);
 
-// For people: a table, the laws, the recommendation, remarks. Lines end with '\n', the longest of
-// the table has some 90 columns.
-HEDDLE_API std::string to_text(const profile_report& report);
+// For people: a table, the laws, the recommendation, remarks, in lines of so many columns, 40 at
+// least; a longer word has a line of its own. A table that is too wide goes without the columns
+// that follow from the others.
+HEDDLE_API std::string to_text(const profile_report& report, std::size_t columns = 100);
 
 // A heading and a row for each size; fields as in size_summary, empty when unknown. RFC 4180, with
 // "\n".

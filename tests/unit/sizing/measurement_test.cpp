@@ -69,6 +69,14 @@ TEST(summarize, more_cpu_time_than_time_is_no_sleep) {
   EXPECT_EQ(summarize(all).front().asleep(), 0);
 }
 
+TEST(summarize, waits_that_do_not_fit_into_the_tasks_leave_their_sleep_unknown) {
+  measurement m{
+      .size = 2, .tasks = 1, .elapsed = 1s, .in_tasks = 1s, .cpu = 500ms, .runnable = 510ms};
+  EXPECT_EQ(summarize({&m, 1}).front().asleep(), 0) << "as good as all of it";
+  m.runnable = 2s;
+  EXPECT_FALSE(summarize({&m, 1}).front().asleep());
+}
+
 TEST(summarize, of_nothing_is_nothing) { EXPECT_TRUE(summarize({}).empty()); }
 
 TEST(summarize, refuses_nonsense_and_names_it) {

@@ -15,6 +15,7 @@ namespace {
 
 using namespace heddle::sizing;
 using sizing_test::noise;
+using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -91,6 +92,21 @@ TEST(make_report, of_one_measurement_without_signals) {
   EXPECT_THAT(to_text(r), HasSubstr("2 different sizes are needed, 1 was measured"));
 }
 
+TEST(make_report, says_when_waits_for_a_cpu_could_not_be_read) {
+  auto all = of_a_server();
+  const auto unseen = Contains(HasSubstr("counts as asleep"));
+  EXPECT_THAT(make_report(all, {.cores = 2}).remarks, unseen);
+  for (auto& m : all) m.runnable = std::chrono::nanoseconds(0);
+  EXPECT_THAT(make_report(all, {.cores = 2}).remarks, Not(unseen));
+}
+
+TEST(to_text, does_not_praise_a_law_that_could_not_miss) {
+  auto all = of_a_server();
+  std::erase_if(all, [](const measurement& m) { return m.size > 2; });
+  EXPECT_THAT(to_text(make_report(all, {.cores = 2})), Not(HasSubstr("R2")));
+  EXPECT_THAT(to_text(report_of_a_server()), HasSubstr("R2"));
+}
+
 TEST(make_report, of_work_that_took_no_cpu_time_at_all) {
   auto all = of_a_server();
   for (auto& m : all) m.cpu = std::chrono::nanoseconds(0);
@@ -123,6 +139,24 @@ TEST(to_text, puts_what_littles_law_tells_into_one_line) {
   EXPECT_THAT(text, testing::AnyOf(HasSubstr("Little's law at size 16: "),
                                    HasSubstr("Little's law at size 32: ")));
   EXPECT_THAT(text, HasSubstr("(likewise at "));
+}
+
+TEST(to_text, keeps_to_the_columns_it_is_given) {
+  profile_report r = report_of_a_server();
+  r.remarks.emplace_back("A remark with  two spaces and " + std::string(120, 'x') +
+                         " one long word");
+  for (const std::size_t columns :
+       {std::size_t{1}, std::size_t{40}, std::size_t{80}, std::size_t{100}}) {
+    std::istringstream all(to_text(r, columns));
+    for (std::string line; std::getline(all, line);) {
+      if (line.find("xxx") != line.npos) continue;
+      EXPECT_LE(line.size(), std::max<std::size_t>(columns, 40)) << line;
+    }
+  }
+  EXPECT_THAT(to_text(r, 1000), HasSubstr("with  two spaces and xxx"));
+  EXPECT_THAT(to_text(r, 100), HasSubstr("efficiency"));
+  EXPECT_THAT(to_text(r, 80), Not(HasSubstr("efficiency"))) << "follows from the speed-up";
+  EXPECT_THAT(to_text(r, 80), HasSubstr("speed-up"));
 }
 
 TEST(to_csv, has_a_row_for_each_size_and_as_many_fields_in_each) {

@@ -109,6 +109,12 @@ TEST(recommend, neighbour_when_workers_wait_for_cores_that_are_not_theirs) {
   EXPECT_THAT(r.reason, HasSubstr("only 1 of 2 usable cores in use, while 1 workers"));
 }
 
+TEST(recommend, tells_a_large_rise_as_a_factor) {
+  const auto r = of({at(1, 100, 10, 1, 1), at(2, 101, 20, 1, 1), at(16, 100, 160, 1, 1)});
+  EXPECT_EQ(r.why, limit::saturation);
+  EXPECT_THAT(r.reason, HasSubstr("from 9 ms at size 1 to 159 ms at size 16 (17.7 times as long)"));
+}
+
 TEST(recommend, not_reached_when_the_largest_size_is_needed) {
   const auto r = of({at(1, 100, 10, 0.1, 1), at(2, 200, 10, 0.1, 1), at(4, 400, 10, 0.1, 1)});
   EXPECT_EQ(r.size, 4);
