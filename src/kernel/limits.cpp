@@ -26,11 +26,12 @@ std::optional<resource_limit> find_limit(std::string_view text, std::string_view
 // What fork(2) does not apply the limit to: the user 0 of the machine, not of a user namespace, and
 // whoever has one of two capabilities there.
 bool ignores_process_limit(const tree& files) {
-  const auto map = files.read("proc/self/uid_map");
-  if (map) {
+  if (const auto map = files.read("proc/self/uid_map")) {
     std::string_view rest = *map;
-    if (take_word(rest) != "0" || take_word(rest) != "0" || take_word(rest) != "4294967295")
-      return false;
+    const auto inside = take_word(rest);
+    const auto outside = take_word(rest);
+    const auto users = take_word(rest);
+    if (inside != "0" || outside != "0" || users != "4294967295") return false;
   }
   const auto status = files.read("proc/self/status");
   if (!status) return false;
