@@ -115,8 +115,14 @@ void adaptive_slots::begin_window(clock::time_point now) {
   const nanoseconds cost_before = thread_cpu_time();
   before_ = meter_.read(now);
   start_counting(now);
+  pay(thread_cpu_time() - cost_before);
   arm(now);
-  log_.cost += thread_cpu_time() - cost_before;
+}
+
+// The next window is so long that what was just spent is little beside it.
+void adaptive_slots::pay(nanoseconds cost) {
+  log_.cost += cost;
+  affordable_ = std::chrono::duration_cast<nanoseconds>(cost / (cost_share * log_.cores));
 }
 
 void adaptive_slots::start_counting(clock::time_point now) {
@@ -151,9 +157,7 @@ void adaptive_slots::decide(clock::time_point now) {
   look_again_ = c.look_again;
 
   start_counting(now);
-  const nanoseconds cost = thread_cpu_time() - cost_before;
-  log_.cost += cost;
-  affordable_ = std::chrono::duration_cast<nanoseconds>(cost / (cost_share * w.cores));
+  pay(thread_cpu_time() - cost_before);
   // With slots to spare there is nothing to decide until they are used up again.
   if (at_limit_) arm(now);
 }

@@ -57,6 +57,7 @@ class adaptive_slots final : public slot_policy {
  private:
   void begin_window(clock::time_point now);
   void start_counting(clock::time_point now);
+  void pay(std::chrono::nanoseconds cost);
   void end_window() noexcept;
   void decide(clock::time_point now);
   sizing::window measure(clock::time_point now);

@@ -99,6 +99,34 @@ TEST(process_sampler, one_thread) {
   EXPECT_EQ(now.runnable, 1);
 }
 
+TEST(process_sampler, tells_children_apart) {
+  process_tree fake;
+  fake.process(70, {.threads = 2});
+  fake.thread(70, 70, "3000 200 5\n", "71\n");
+  fake.thread(70, 72, "4000 10 1\n");
+  fake.process(71, {.parent = 70});
+  fake.thread(71, 71, "50 6 1\n");
+  fake.process(80, {});
+  fake.thread(80, 80, "100 20 1\n");
+  process_sampler sampler(kinship::descendants, fake.files());
+  EXPECT_FALSE(sampler.of(70));
+  sampler.add(70);
+  sampler.add(80);
+  EXPECT_EQ(sampler.of(70)->running, nanoseconds(0));
+  sampler.sample();
+  EXPECT_EQ(sampler.of(70)->running, nanoseconds(7050));
+  EXPECT_EQ(sampler.of(70)->waiting, nanoseconds(216));
+  EXPECT_EQ(sampler.of(80)->running, nanoseconds(100));
+  EXPECT_EQ(sampler.of(80)->waiting, nanoseconds(20));
+  fake.thread(80, 80, "150 70 2\n");
+  sampler.sample();
+  EXPECT_EQ(sampler.of(80)->running, nanoseconds(150));
+  EXPECT_EQ(sampler.of(80)->waiting, nanoseconds(70));
+  EXPECT_EQ(sampler.of(70)->waiting, nanoseconds(216));
+  sampler.retire(80);
+  EXPECT_FALSE(sampler.of(80));
+}
+
 TEST(process_sampler, threads_come_and_go) {
   process_tree fake;
   fake.process(70, {.state = 'D', .threads = 3});
