@@ -21,16 +21,17 @@ equal "$?" 255 "status when the disk is full"
 one_line "standard output" "No space left"
 
 # Jobs that take a minute. Asleep, they get company; one Ctrl-C is enough to be rid of all.
-set -m
-seq 500 | "$HEDDLE" map -j auto --explain --report=json sh -c 'echo $$ >>pids; exec sleep 60' 2>err &
-pid=$(jobs -p | tail -1)
+set -m  # else this shell makes what runs in the background ignore SIGINT
+"$HEDDLE" map -j auto --explain --report=json sh -c 'echo $$ >>pids; exec sleep 60' < <(seq 500) 2>err &
+pid=$!
 set +m
 several() { [ "$(wc -l <pids)" -ge 9 ]; }
 wait_until test -e pids
 wait_until several
-kill -INT -- "-$pid"
-wait %% 2>/dev/null
-equal "$?" 130 "status after Ctrl-C"
+kill -INT $pid
+status=0
+wait $pid || status=$?
+equal "$status" 130 "status after Ctrl-C"
 while read -r job; do not_alive "$job" || fail "a job is left: $job"; done <pids
 grep -qE '^heddle map: [0-9.]+ s: [0-9]+ jobs at once instead of' err || fail "no company: $(head -3 err)"
 share=$(number cpu_share err)
