@@ -147,11 +147,12 @@ class HEDDLE_API lock_probe {
   static constexpr unsigned level_shift = 30;  // the level, and below it the record's number or 0
   static constexpr std::uint32_t number_mask = (1U << level_shift) - 1;
 
-  detail::lock_record* record_of() const noexcept;
-  detail::lock_record* claim(wait_kind kind, const void* object);
-  detail::lock_figures* figures() const noexcept;
-  unsigned level() const noexcept;
-  void held(bool after_wait, const void* site) noexcept;
+  // Hidden, so that the library's own calls of them can be inlined.
+  [[gnu::visibility("hidden")]] detail::lock_record* record_of() const noexcept;
+  [[gnu::visibility("hidden")]] detail::lock_record* claim(wait_kind kind, const void* object);
+  [[gnu::visibility("hidden")]] detail::lock_figures* figures() const noexcept;
+  [[gnu::visibility("hidden")]] unsigned level() const noexcept;
+  [[gnu::visibility("hidden")]] void held(bool after_wait, const void* site) noexcept;
   void leave() noexcept;
 
   prim::atomic<std::uint32_t> state_{0};
