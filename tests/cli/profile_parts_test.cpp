@@ -80,6 +80,17 @@ TEST(profile_plot, shows_every_point_and_only_intervals_that_are_known) {
   EXPECT_EQ(count(svg, R"(<path class="bar")"), 3u + 1u);
 }
 
+TEST(profile_plot, an_interval_that_leaves_the_picture_has_no_end_in_it) {
+  const auto bars = [](const plot& p) {
+    const std::string svg = to_svg(p);
+    return std::pair(count(svg, R"(<path class="bar")"), count(svg, "h8"));
+  };
+  plot p = small_plot();
+  const auto [before, ends] = bars(p);
+  p.points.back().high = 1000;
+  EXPECT_EQ(bars(p), std::pair(before, ends - 1));
+}
+
 TEST(profile_plot, no_number_is_missing_whatever_the_curve_does) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   for (const double at_most : {0.0, 1e-9, 1.0, 1e12}) {

@@ -190,14 +190,36 @@ status=0
 wait $pid || status=$?
 equal "$status" 130 "status of a kernel after SIGINT"
 
-# Without /proc it works in a plainer way.
+# A fifth of a core, where groups can be made.
+fifth_of_a_core() {
+  (echo 0 >"$1/cgroup.procs" && exec "$HEDDLE" profile --kernel cpu --sizes 1 --time-limit 1 >out 2>err) ||
+    fail "status $? with a fifth of a core: $(cat err)"
+  says 'on 0.2 usable cores'
+  says 'Recommended size: 1'
+}
+is_gone() { rmdir "$group" 2>/dev/null; }
+for root in /sys/fs/cgroup /sys/fs/cgroup/cpu; do
+  group=$root/heddle-profile-test-$$
+  [ -e $root/cgroup.procs ] && mkdir $group 2>/dev/null || continue
+  if [ -e $group/cpu.max ]; then
+    echo '20000 100000' >$group/cpu.max && fifth_of_a_core $group
+  elif [ -e $group/cpu.cfs_quota_us ]; then
+    echo 20000 >$group/cpu.cfs_quota_us && fifth_of_a_core $group
+  fi
+  wait_until is_gone
+done
+
+# Without /proc it works in a plainer way, and says so.
 if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
-  # shellcheck disable=SC2016
-  unshare -m sh -c 'mount -t tmpfs none /proc && exec "$0" profile --sizes 1,2 --time-limit 0.5 ./task x' "$HEDDLE" \
-    >out 2>err </dev/null || fail "without /proc: $(cat err)"
-  says 'Recommended size: '
-  # shellcheck disable=SC2016
-  unshare -m sh -c 'mount -t tmpfs none /proc && exec "$0" profile --kernel cpu --sizes 1,2 --time-limit 0.5' "$HEDDLE" \
-    >out 2>err </dev/null || fail "a kernel without /proc: $(cat err)"
+  mkdir -p nothing
+  for work in "./task x" "--kernel cpu"; do
+    # shellcheck disable=SC2016,SC2086
+    unshare -m sh -c 'mount --bind nothing /proc && [ ! -e /proc/self ] && exec "$@"' sh \
+      "$HEDDLE" profile --sizes 1,2 --time-limit 0.5 $work >out 2>err </dev/null || fail "without /proc: $(cat err)"
+    nothing_on_stderr
+    says 'Recommended size: '
+    says 'could not be read here'
+    says '/proc is not mounted'
+  done
 fi
 exit 0

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -48,6 +49,14 @@ time_unit unit_for(double highest_per_second) {
   return {1, "tasks per second"};
 }
 
+// Those of the terminal, if it is one, as far as lines are easily read.
+std::size_t columns_of(int descriptor) {
+  constexpr std::size_t most = 100;
+  winsize size{};
+  if (::ioctl(descriptor, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return most;
+  return std::min<std::size_t>(size.ws_col, most);
+}
+
 // "9.7 (8.1 to 12)"
 std::string with_interval(const sizing::estimate& e) {
   if (!std::isfinite(e.low) || !std::isfinite(e.high)) return fmt::format("{:.3g}", e.value);
@@ -67,6 +76,12 @@ void write_all(int descriptor, std::string_view text, const std::string& name) {
   }
 }
 
+std::string human(double seconds) {
+  if (seconds < 1e-3) return fmt::format("{:.3g} us", seconds * 1e6);
+  if (seconds < 1) return fmt::format("{:.3g} ms", seconds * 1e3);
+  return fmt::format("{:.3g} s", seconds);
+}
+
 profile_files::profile_files(const profile_options& options)
     : options_(options),
       csv_(open_output(options.csv)),
@@ -74,7 +89,9 @@ profile_files::profile_files(const profile_options& options)
       svg_(open_output(options.svg)) {}
 
 void profile_files::write(const sizing::profile_report& report, const plot_names& names) {
-  write(sizing::to_text(report), options_.json.empty() ? "" : sizing::to_json(report));
+  const int people = options_.stdout_is_taken() ? STDERR_FILENO : STDOUT_FILENO;
+  write(sizing::to_text(report, columns_of(people)),
+        options_.json.empty() ? "" : sizing::to_json(report));
   if (!options_.csv.empty()) write_output(csv_, options_.csv, sizing::to_csv(report));
   if (!options_.svg.empty()) write_output(svg_, options_.svg, to_svg(make_plot(report, names)));
 }

@@ -21,6 +21,9 @@ struct plot_names {
 // Writes all of it, to a file or what else it may be. Throws run_error, which tells the `name`.
 void write_all(int descriptor, std::string_view text, const std::string& name);
 
+// "226 us", "7.36 ms", "3 s".
+std::string human(double seconds);
+
 // The files that were asked for, opened before anything is measured: what cannot be written is
 // known then, and not minutes later.
 class profile_files {

@@ -416,9 +416,12 @@ class drawing {
       if (point.high > point.low) {
         const double high = clamped_y(point.high);
         const double low = clamped_y(point.low);
-        add(R"svg(  <path class="bar" d="M{0:.1f} {1:.1f}V{2:.1f}M{3:.1f} {1:.1f}h8M{3:.1f} {2:.1f}h8"/>
+        // One that goes on beyond the picture has no end there.
+        const std::string end =
+            point.high <= top_value_ ? fmt::format("M{:.1f} {:.1f}h8", x - 4, high) : "";
+        add(R"svg(  <path class="bar" d="M{0:.1f} {1:.1f}V{2:.1f}{4}M{3:.1f} {2:.1f}h8"/>
 )svg",
-            x, high, low, x - 4);
+            x, high, low, x - 4, end);
       }
       add(R"svg(  <circle class="point" cx="{:.1f}" cy="{:.1f}" r="3.8"/>
 )svg",

@@ -1,6 +1,8 @@
 #include "profile_run.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -33,6 +35,9 @@ using clock = profile_stage::clock;
 using std::chrono::nanoseconds;
 
 constexpr int usual_most = 1024;
+
+// Seconds; starting and ending a process takes about as long.
+constexpr double brief_task = 0.0025;
 
 double seconds(nanoseconds time) { return std::chrono::duration<double>(time).count(); }
 
@@ -112,15 +117,22 @@ class measuring {
                                      .cores = kernel::usable_cores(),
                                      .physical_cores = kernel::read_cores().physical_cores()});
     if (failed_ != 0) {
-      remark(fmt::format("{} of {} tasks failed, so the figures may mean little. The first: {}",
+      remark(fmt::format("{} of {} tasks failed, so the figures may mean little. The first: {}.",
                          failed_, ended_, complaint_));
     }
     if (const auto rough = search_.imprecise(); complete_ && !rough.empty()) {
-      remark(fmt::format("Not known as exactly as asked for, after {} runs each: size {}",
-                         most_repetitions, fmt::join(rough, ", ")));
+      remark(fmt::format("Not known as exactly as asked for, after {} runs: {} {}.",
+                         most_repetitions, rough.size() == 1 ? "size" : "sizes",
+                         fmt::join(rough, ", ")));
+    }
+    if (shortest_task_ < brief_task) {
+      remark(
+          fmt::format("A task takes {}: what was measured is for the most part the starting of "
+                      "processes.",
+                      human(shortest_task_)));
     }
     made.complete = complete_ && stage_.signal() == 0;
-    made.remarks = remarks_;
+    made.remarks.insert(made.remarks.end(), remarks_.begin(), remarks_.end());
     return made;
   }
 
@@ -138,7 +150,7 @@ class measuring {
   void take(const batch& b) {
     if (!b.refused.empty()) {
       search_.refuse(size_);
-      remark(fmt::format("Sizes from {} on were left out: {}", size_, b.refused));
+      remark(fmt::format("Sizes from {} on were left out: {}.", size_, b.refused));
       most_ = std::min(most_, std::max(size_ - 1, 1));
       return;
     }
@@ -164,8 +176,8 @@ class measuring {
     complete_ = false;
     remark(
         fmt::format("The time limit of {:g} s was reached before all was known as exactly as "
-                    "asked for; a task took up to {:.3g} s",
-                    seconds(options_.time_limit), longest_task_));
+                    "asked for; a task took up to {}.",
+                    seconds(options_.time_limit), human(longest_task_)));
   }
 
   void remark(std::string text) { remarks_.push_back(std::move(text)); }
@@ -217,15 +229,19 @@ int profile_workload(const profile_options& options) {
     failed = m.failed();
   }
   if (report.measurements.empty()) {
+    if (stage.signal() != 0) stage.say("interrupted before anything was known");
     stage.die_if_told();
     throw run_error("nothing could be measured");
   }
   if (options.sizes.empty() && !room.reason.empty() && report.sizes.back().size == room.most) {
     report.remarks.push_back(
-        fmt::format("Sizes above {} were left out: {}", room.most, room.reason));
+        fmt::format("Sizes above {} were left out: {}.", room.most, room.reason));
+  }
+  if (::access("/proc/self", F_OK) != 0) {
+    report.remarks.emplace_back("/proc is not mounted, so a CPU quota would not be seen.");
   }
   if (stage.signal() != 0) {
-    report.remarks.emplace_back("Interrupted; this is what was known by then");
+    report.remarks.emplace_back("Interrupted; this is what was known by then.");
   }
   if (options.kernel) {
     files.write(report, {"threads", "adaptive pool"});
