@@ -46,7 +46,7 @@ TEST(EventModel, ASetFreesAllThoughItIsTakenBack) {
 }
 
 // Waits, resets and looks for work, as loops around an event do. Fails when set() returns at once
-// because it is set already, and when reset() is relaxed.
+// because it is set already.
 TEST(EventModel, AResetSeesWhatCameBeforeEachSet) {
   holds([] {
     manual_reset_event event;
@@ -67,8 +67,7 @@ TEST(EventModel, AResetSeesWhatCameBeforeEachSet) {
   });
 }
 
-// Fails when the one that was taken in the moment of its deadline does not receive its wake-up, and
-// when withdraw takes the bit away though another sleeps.
+// Fails when withdraw takes the bit away though another sleeps.
 TEST(EventModel, ADeadlineAgainstSet) {
   holds([] {
     manual_reset_event event;

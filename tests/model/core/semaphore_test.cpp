@@ -11,8 +11,8 @@ using namespace core_model;
 using heddle::binary_semaphore;
 using heddle::counting_semaphore;
 
-// Fails when release gives its permit relaxed, with sleepers or without, when try_acquire takes it
-// relaxed, and when give wakes nobody.
+// Fails when release gives its permit relaxed, when try_acquire takes it relaxed, and when give
+// wakes nobody.
 TEST(SemaphoreModel, APermitBringsWhatCameBefore) {
   holds([] {
     binary_semaphore s(0);
@@ -28,7 +28,7 @@ TEST(SemaphoreModel, APermitBringsWhatCameBefore) {
 }
 
 // A lock made of a semaphore, with one who overtakes. Fails when append does not look at the word
-// under the lock.
+// under the lock, and when give gives its permits relaxed.
 TEST(SemaphoreModel, ThreeHandOver) {
   holds([] {
     binary_semaphore s(1);
@@ -60,8 +60,7 @@ TEST(SemaphoreModel, TwoPermitsFreeTwo) {
   });
 }
 
-// Fails when whoever was taken in the moment of its deadline goes away without its permit, and when
-// it does not receive the wake-up that is on its way.
+// Fails when withdraw leaves the bit behind, or takes it away while another sleeps.
 TEST(SemaphoreModel, ADeadlineAgainstRelease) {
   holds([] {
     counting_semaphore<> s(0);
@@ -78,8 +77,7 @@ TEST(SemaphoreModel, ADeadlineAgainstRelease) {
   });
 }
 
-// Fails when a stop wakes the one that a permit was given to, which then goes away without it: the
-// wake-up was for whoever is next in the queue, too.
+// Fails when withdraw leaves the bit behind, or takes it away while another sleeps.
 TEST(SemaphoreModel, AStopAgainstRelease) {
   holds([] {
     counting_semaphore<> s(0);
@@ -115,7 +113,8 @@ TEST(SemaphoreModel, TheBitGoesWithTheQueue) {
   });
 }
 
-// Fails when give does not look again whether there is room.
+// Two sleepers that may give up, two givers. Fails when give wakes nobody, and when withdraw leaves
+// the bit behind.
 TEST(SemaphoreModel, NeverOverTheMaximum) {
   holds([] {
     binary_semaphore s(0);
