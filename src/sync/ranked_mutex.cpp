@@ -24,8 +24,9 @@ std::string text(const std::source_location& place) {
 
 std::string ordered_mutex::description() const {
   const char* const name = mutex_.name();
-  std::string d = name != nullptr ? "\"" + std::string(name) + "\"" : "a mutex";
-  return d + " (level " + std::to_string(level_) + ")";
+  std::string d = "a mutex";
+  if (name != nullptr) d.assign(1, '"').append(name).append(1, '"');
+  return d.append(" (level ").append(std::to_string(level_)).append(")");
 }
 
 void ordered_mutex::refuse(const char* why, const ordered_mutex& held, const place& where) const {
