@@ -30,7 +30,7 @@ class cpu_allowance {
 
  private:
   static constexpr double share = 0.008;
-  static constexpr std::chrono::nanoseconds most = std::chrono::milliseconds(10);
+  static constexpr std::chrono::nanoseconds most = std::chrono::milliseconds(20);
 
   std::chrono::nanoseconds credit_ = most;
 };
