@@ -30,8 +30,8 @@ TEST(WeightedSemaphoreModel, OneReleaseServesTwo) {
   });
 }
 
-// Once the large one is in the queue, nobody has a unit before it. Fails when take does not look
-// whether others wait, and when serve goes on behind one that does not fit.
+// Once the large one is in the queue, nobody has a unit before it. Fails when release does not
+// serve.
 TEST(WeightedSemaphoreModel, ALargeRequestKeepsItsTurn) {
   holds([] {
     weighted_semaphore s(2);
