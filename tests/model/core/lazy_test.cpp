@@ -92,8 +92,8 @@ TEST(LazyModel, AStopAgainstTheValue) {
   });
 }
 
-// The maker needs its own value; another waits meanwhile, and is no maker. Fails when a failed
-// maker leaves its number behind, and when the numbers are not compared.
+// The maker needs its own value; another waits meanwhile, and is no maker. Fails when the
+// numbers are not compared.
 TEST(LazyModel, OnlyTheMakerIsToldOfARecursion) {
   holds([] {
     struct snake {
