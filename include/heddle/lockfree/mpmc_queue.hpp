@@ -33,19 +33,21 @@ namespace heddle::inline HEDDLE_ABI {
 // Thread-safety: everything by any thread, except destruction; a producer or consumer object by one
 // thread at a time.
 // Memory ordering: what happened before a push happened before the pop that returns its element.
-// Blocks? Never. A push is wait-free but for allocation; a pop repeats a step only when another
-// consumer has taken something. A thread that stops in the middle keeps others from nothing but the
-// element that it has claimed, and memory from being freed.
-// Allocates: a push, when a block of 128 elements is full and no emptied one is at hand; a thread's
-// first push, and a producer, when nobody has left a lane of blocks for it. An emptied block is
-// used again or freed, as a rule when its last element has been moved out, at the latest when
-// another block of its lane is full or emptied. The tables of their addresses stay: at most a
-// fiftieth of the peak. Throws std::bad_alloc, what T's constructor throws, and at a thread's first
-// push what per_thread throws. Then nothing has changed, except that what preceded in a batch has
-// been put. Destruction destroys what is left; no other thread is inside a call, and no producer or
-// consumer object exists any more. Source: a lane for each producer and consumers that go round
-// them, as in Desrochers, "A fast general purpose lock-free queue for C++" (moodycamel), 2014; the
-// lanes are ours.
+// Blocks? Never, but for a short lock at a thread's first push, and what the allocator does. A
+// push is wait-free, a pop repeats a step only when another consumer has taken something. A
+// thread that stops in the middle keeps others from nothing but the element that it has claimed,
+// and memory from being freed.
+// Allocates: a push, when a block of 128 elements is full and no emptied one is at hand; a
+// thread's first push, and a producer, when nobody has left a lane of blocks for it. An emptied
+// block is used again or freed, as a rule when its last element has been moved out, at the latest
+// when another block of its lane is full or emptied. The tables of their addresses stay: at most
+// a fiftieth of the peak.
+// Throws std::bad_alloc, what T's constructor throws, and at a thread's first push what
+// per_thread throws. Then nothing has changed, except that what preceded in a batch has been put.
+// Destruction destroys what is left; no other thread is inside a call, and no producer or
+// consumer object exists any more.
+// Source: a lane for each producer and consumers that go round them, as in Desrochers, "A fast
+// general purpose lock-free queue for C++" (moodycamel), 2014; the lanes are ours.
 template <class T>
 class mpmc_queue {
   static_assert(std::is_nothrow_move_constructible_v<T> && std::is_nothrow_destructible_v<T>,
