@@ -1,4 +1,4 @@
-// xenium (Debian: libxenium-dev): the two of its queues that are fastest here.
+// xenium (Debian: libxenium-dev): two of its queues.
 #include <xenium/ramalhete_queue.hpp>
 #include <xenium/reclamation/generic_epoch_based.hpp>
 #include <xenium/vyukov_bounded_queue.hpp>

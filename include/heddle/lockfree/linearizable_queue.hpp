@@ -21,8 +21,9 @@
 namespace heddle::inline HEDDLE_ABI {
 
 // First in, first out: of two pushes of which one has returned before the other began, the first
-// one's element comes out first, whoever pushed and whoever pops. It costs twice what mpmc_queue
-// does, which keeps the order of each producer alone.
+// one's element comes out first, whoever pushed and whoever pops. A push and a pop take three
+// read-modify-writes each; mpmc_queue, which keeps the order of each producer alone, takes none
+// and one.
 //
 // T may be move-only and over-aligned. Moving, assigning and destroying it must not throw; keep
 // other types by std::unique_ptr. Its other constructors may throw.
