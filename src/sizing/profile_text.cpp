@@ -90,8 +90,8 @@ void narrow(std::vector<row>& rows, std::size_t columns) {
 
 // Columns flush right.
 std::string table(const std::vector<row>& rows) {
-  std::vector<std::size_t> widths;
-  for (std::size_t i = 0; i < rows.front().size(); ++i) widths.push_back(width(rows, i));
+  std::vector<std::size_t> widths(rows.front().size());
+  for (std::size_t i = 0; i < widths.size(); ++i) widths[i] = width(rows, i);
   std::string text;
   for (const row& r : rows) {
     for (std::size_t i = 0; i < r.size(); ++i) {

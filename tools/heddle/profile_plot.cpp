@@ -177,14 +177,14 @@ class size_scale {
   std::vector<double> ticks() const {
     std::vector<double> all;
     if (by_ratio_) {
-      for (double size = 1; size <= last_; size *= 2) {
-        if (size >= first_) all.push_back(size);
+      for (int power = 0; std::ldexp(1, power) <= last_; ++power) {
+        if (const double size = std::ldexp(1, power); size >= first_) all.push_back(size);
       }
       return all;
     }
     const double step = std::max(1.0, round_step(last_, 10));
-    for (double size = last_ > 1.5 * step && step > 1 ? 0 : step; size <= last_; size += step) {
-      all.push_back(size);
+    for (int i = last_ > 1.5 * step && step > 1 ? 0 : 1; i * step <= last_; ++i) {
+      all.push_back(i * step);
     }
     return all;
   }
@@ -329,12 +329,13 @@ class drawing {
   }
 
   void draw_axes() {
-    for (double value = 0; value <= top_value_ * (1 + 1e-9); value += step_) {
+    for (int i = 0; i * step_ <= top_value_ * (1 + 1e-9); ++i) {
+      const double value = i * step_;
       add(R"svg(  <path class="{}" d="M{:g} {:.1f}H{:g}"/>
   <text class="muted" x="{:g}" y="{:.1f}" text-anchor="end">{}</text>
 )svg",
           value == 0 ? "axis" : "grid", left, y(value), right, left - 8, y(value) + 4,
-          tick_text(std::round(value / step_) * step_, top_value_));
+          tick_text(value, top_value_));
     }
     for (const double size : sizes_.ticks()) {
       add(R"svg(  <path class="axis" d="M{:.1f} {:g}v5"/>

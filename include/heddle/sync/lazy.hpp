@@ -99,13 +99,13 @@ class lazy {
   lazy(const lazy&) = delete;
   lazy& operator=(const lazy&) = delete;
   ~lazy() {
-    if (core_.ready()) std::destroy_at(std::addressof(value_));
+    if (core_.ready()) std::destroy_at(std::addressof(object));
   }
 
   T& get() {
     if (!core_.ready()) [[unlikely]]
       make(wait_limit());
-    return value_;
+    return object;
   }
   T& operator*() { return get(); }
   T* operator->() { return std::addressof(get()); }
@@ -122,7 +122,7 @@ class lazy {
   }
 
   // Null when it has not been made. Makes nothing, waits for nobody.
-  T* peek() noexcept { return core_.ready() ? std::addressof(value_) : nullptr; }
+  T* peek() noexcept { return core_.ready() ? std::addressof(object) : nullptr; }
 
   // Records the waits for the initializer, whatever the process records. Throws std::bad_alloc.
   void record(lock_recording what) { core_.record(what); }
@@ -132,14 +132,14 @@ class lazy {
 
  private:
   T* get_within(const wait_limit& limit) {
-    return core_.ready() || make(limit) ? std::addressof(value_) : nullptr;
+    return core_.ready() || make(limit) ? std::addressof(object) : nullptr;
   }
 
   [[gnu::noinline]] bool make(const wait_limit& limit) {
     const lazy_core::turn turn = core_.begin(limit);
     if (turn != lazy_core::turn::mine) return turn == lazy_core::turn::ready;
     try {
-      ::new (static_cast<void*>(std::addressof(value_))) T(initializer_());
+      ::new (static_cast<void*>(std::addressof(object))) T(initializer_());
     } catch (...) {
       core_.failed();
       throw;
@@ -151,8 +151,8 @@ class lazy {
   lazy_core core_;
   [[no_unique_address]] Initializer initializer_;
   union {
-    char nothing_ = 0;
-    T value_;
+    char unmade = 0;
+    T object;
   };
 };
 
