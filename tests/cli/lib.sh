@@ -60,6 +60,9 @@ wait_until() {
   done
 }
 
+# Whether a sanitizer is built in, which cannot do without /proc: the presets set its options.
+is_sanitized() { [ -n "${ASAN_OPTIONS-}${TSAN_OPTIONS-}" ]; }
+
 # Whether a process with this number exists and is no zombie.
 alive() {
   local state
