@@ -108,6 +108,11 @@ class pool_core {
   pool_core& operator=(const pool_core&) = delete;
 
   void release() noexcept;
+  void retain() noexcept { references_.fetch_add(1, prim::relaxed); }
+  // A worker's thread has a reference of its own.
+  bool is_held_by_this_thread() const noexcept {
+    return worker_among(prim::thread_values()) != nullptr;
+  }
 
   // The core that serves this process: this one, or, in a process forked off since it was made, a
   // fresh one in its place, with the same options. Throws as the constructor.
@@ -306,7 +311,7 @@ class pool_core {
   prim::atomic<bool> stopping_{false};  // set under the sleep mutex
   prim::atomic<unsigned> limit_{0};     // slots that may run tasks; set under the sleep mutex
   prim::stop_source stop_;
-  prim::atomic<unsigned> references_{1};  // the pool, and each thread
+  prim::atomic<unsigned> references_{1};  // the pool, each thread, and who posts from elsewhere
 
   std::unique_ptr<pool_sizer> sizer_;  // of an adaptive pool
   booking_mutex sleep_mutex_{*this};

@@ -9,10 +9,35 @@
 
 namespace heddle::inline HEDDLE_ABI::detail {
 
+namespace {
+
+// Who posts by the executor (a timer, the setter of a promise) does not own the pool, and its owner
+// does not know of the call: once the job has run the pool may be destroyed before post has
+// returned.
+class visit {
+ public:
+  explicit visit(pool_core& core) noexcept
+      : core_(core.is_held_by_this_thread() ? nullptr : &core) {
+    if (core_ != nullptr) core_->retain();
+  }
+  ~visit() {
+    if (core_ != nullptr) core_->release();
+  }
+  visit(const visit&) = delete;
+  visit& operator=(const visit&) = delete;
+
+ private:
+  pool_core* core_;
+};
+
+}  // namespace
+
 void pool_executor_post(void* self, job* j) noexcept {
   j->next = nullptr;
   try {
-    static_cast<pool_core*>(self)->current().enqueue({j, j, 1});
+    pool_core& core = static_cast<pool_core*>(self)->current();
+    const visit stay(core);
+    core.enqueue({j, j, 1});
   } catch (...) {
     discard_on_trampoline(j);  // no thread can be started in this process
   }

@@ -77,6 +77,20 @@ TEST_P(pool_lifetime, pool_dies_as_soon_as_its_last_result_is_seen) {
   }
 }
 
+// Whoever sets a promise posts the continuation, and may still be about it when that has run.
+TEST_P(pool_lifetime, pool_dies_while_a_setter_is_about_to_return) {
+  const watchdog dog;
+  for (int round = 0; round < 100; ++round) {
+    auto pool = std::make_unique<thread_pool>(options());
+    promise<int> p;
+    auto f = p.get_future().then(pool->executor(), [](future<int> g) { return g.get() + 1; });
+    std::thread setter([&] { p.set_value(1); });
+    EXPECT_EQ(f.get(), 2);
+    pool.reset();
+    setter.join();
+  }
+}
+
 TEST_P(pool_lifetime, futures_outlive_their_pool) {
   std::vector<future<std::unique_ptr<int>>> futures;
   {
