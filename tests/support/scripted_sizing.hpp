@@ -35,11 +35,15 @@ struct script {
                                     std::chrono::milliseconds(1)};
     });
   }
+  // The first size stays until the script says otherwise.
   static void begin_anew() {
     first = 1;
     laws_made = 0;
     windows = 0;
-    wants(1);
+    answers([](const heddle::sizing::window& now) {
+      return heddle::sizing::choice{
+          now.size, heddle::sizing::cause::nothing_new, {}, std::chrono::milliseconds(1)};
+    });
   }
 };
 
