@@ -14,17 +14,17 @@ namespace {
 // Who posts by the executor (a timer, the setter of a promise) does not own the pool, and its owner
 // does not know of the call: once the job has run the pool may be destroyed before post has
 // returned.
-class visit {
+class borrowed_core {
  public:
-  explicit visit(pool_core& core) noexcept
+  explicit borrowed_core(pool_core& core) noexcept
       : core_(core.is_held_by_this_thread() ? nullptr : &core) {
     if (core_ != nullptr) core_->retain();
   }
-  ~visit() {
+  ~borrowed_core() {
     if (core_ != nullptr) core_->release();
   }
-  visit(const visit&) = delete;
-  visit& operator=(const visit&) = delete;
+  borrowed_core(const borrowed_core&) = delete;
+  borrowed_core& operator=(const borrowed_core&) = delete;
 
  private:
   pool_core* core_;
@@ -36,7 +36,7 @@ void pool_executor_post(void* self, job* j) noexcept {
   j->next = nullptr;
   try {
     pool_core& core = static_cast<pool_core*>(self)->current();
-    const visit stay(core);
+    const borrowed_core borrowed(core);
     core.enqueue({j, j, 1});
   } catch (...) {
     discard_on_trampoline(j);  // no thread can be started in this process

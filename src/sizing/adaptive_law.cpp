@@ -23,11 +23,10 @@ namespace {
 using std::chrono::nanoseconds;
 using namespace std::chrono_literals;
 
-// How full the cores are to be.
+// Cores that are so full need no more workers.
 constexpr double full = 0.98;
-// Growth stops short of that, so that it does not overshoot.
-constexpr double aim = 1;
-// Growth is at most so much at once: from a guess, and when tasks were seen from begin to end.
+// Growth is at most so much at once: from a guess, when tasks were seen from begin to end, and
+// where it failed before.
 constexpr double largest_blind_step = 4;  // for as long as there are few workers
 constexpr double few_a_core = 4;
 constexpr double later_blind_step = 2;
@@ -37,7 +36,7 @@ constexpr double largest_second_step = 2;
 constexpr double least_yield = 0.25;
 constexpr double least_blind_yield = 0.10;  // where the throughput before is hardly known
 constexpr double least_trial_yield = 0.10;
-// Cores that are as full as that.
+// With no more to be gained than that, growth is given so many steps.
 constexpr double little_room = 0.08;
 constexpr int most_last_steps = 4;
 
@@ -47,7 +46,8 @@ constexpr double clearly = 1.25;
 constexpr nanoseconds short_window = 20ms;
 constexpr nanoseconds rest_window = 50ms;
 constexpr nanoseconds longest_task = 10s;  // for which anything is waited for
-// Nothing that failed is tried again before, if the load stays the same; then twice, four times...
+// Nothing that failed is tried again before, if the load stays the same; then after four times
+// as long, and so on.
 constexpr nanoseconds first_pause = 10s;
 constexpr nanoseconds longest_pause = 240s;
 
@@ -427,7 +427,7 @@ class adaptive_law final : public law {
     idle_at_ = idle_size{size_, seen_.asleep()};
     // What has failed before is tried again with more care.
     const double largest = ceiling_ && size_ >= *ceiling_ ? largest_second_step : largest_step;
-    const double factor = std::min(largest, aim * left / std::max(working, 1e-3));
+    const double factor = std::min(largest, left / std::max(working, 1e-3));
     // Cores that were nearly full before lie idle for a moment only, unless it lasts.
     const bool was_full = grown_from_ && grown_from_->working_before > 0.85 * cores_;
     if (was_full && factor > 1.2 && seen_.time < 200ms) return stay(short_window);
@@ -444,7 +444,7 @@ class adaptive_law final : public law {
     if (ceiling_ && size_ >= *ceiling_ && now_ < no_trial_before_) return std::nullopt;
     const double factor =
         std::min(size_ <= few_a_core * cores_ ? largest_blind_step : later_blind_step,
-                 aim * cores_ / std::max(seen_.working(), 1e-3));
+                 cores_ / std::max(seen_.working(), 1e-3));
     const int steps = blind_steps_ + 1;
     auto c = step_up(now, factor, seen_);
     blind_steps_ = steps;

@@ -5,7 +5,7 @@
 
 namespace heddle::tool {
 
-// Descriptors, processes or memory have run out, for now: it may work when others have ended.
+// Descriptors, processes or memory have run out; it may work when others have ended.
 bool is_refusal(int error) noexcept;
 
 // "command not found: x", or why a file that is there does not run.
