@@ -7,9 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <algorithm>
-
 #include <heddle/prim/parker.hpp>
+#include "prim/timespec.hpp"
 
 namespace heddle::inline HEDDLE_ABI::prim {
 namespace {
@@ -25,14 +24,6 @@ void futex_wait(atomic<unsigned>& word, unsigned expected, const timespec* deadl
 
 void futex_wake_one(atomic<unsigned>* word) noexcept {
   syscall(SYS_futex, reinterpret_cast<unsigned*>(word), FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
-}
-
-timespec to_timespec(time_point t) noexcept {
-  // The clock starts at zero: what lies before it has passed, and its nanoseconds may not fit.
-  const auto since = std::max(t.time_since_epoch(), clock::duration::zero());
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(since);
-  const auto rest = std::chrono::duration_cast<std::chrono::nanoseconds>(since - seconds);
-  return {static_cast<time_t>(seconds.count()), static_cast<long>(rest.count())};
 }
 
 }  // namespace

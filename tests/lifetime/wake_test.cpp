@@ -12,6 +12,7 @@
 #include <heddle/sync/blocking_region.hpp>
 #include <heddle/sync/completion.hpp>
 #include <heddle/sync/mutex.hpp>
+#include <heddle/sync/priority_inheritance_mutex.hpp>
 
 #include "support/threads.hpp"
 
@@ -109,10 +110,11 @@ TEST(lifetime, completion_dies_as_soon_as_complete_returns) {
 }
 
 // The classic: the last one out destroys the lock that the one before it has just unlocked.
-TEST(lifetime, mutex_dies_when_the_last_of_its_users_has_had_it) {
+template <class M>
+void die_when_the_last_of_its_users_has_had_it() {
   const heddle_test::watchdog dog;
   struct shared_state {
-    heddle::mutex mutex;
+    M mutex;
     int users HEDDLE_GUARDED_BY(mutex) = 0;
   };
   for (int round = 0; round < 300; ++round) {
@@ -139,6 +141,13 @@ TEST(lifetime, mutex_dies_when_the_last_of_its_users_has_had_it) {
     });
     EXPECT_EQ(destroyed, 1);
   }
+}
+
+TEST(lifetime, mutex_dies_when_the_last_of_its_users_has_had_it) {
+  die_when_the_last_of_its_users_has_had_it<heddle::mutex>();
+}
+TEST(lifetime, priority_inheritance_mutex_dies_when_the_last_of_its_users_has_had_it) {
+  die_when_the_last_of_its_users_has_had_it<heddle::priority_inheritance_mutex>();
 }
 
 TEST(lifetime, timed_out_waits_leave_nothing_of_theirs_behind) {

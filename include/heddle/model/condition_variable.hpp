@@ -17,11 +17,11 @@ class condition_variable {
   static constexpr auto kind = model::detail::object_kind::condition_variable;
 
  public:
-  condition_variable() noexcept {
-    if (model::detail::executing) model::detail::construct(handle_, kind, this);
+  constexpr condition_variable() noexcept {
+    if (executing()) model::detail::construct(handle_, kind, this);
   }
-  ~condition_variable() {
-    if (model::detail::executing) model::detail::destroy(handle_, kind, this);
+  constexpr ~condition_variable() {
+    if (executing()) model::detail::destroy(handle_, kind, this);
   }
   condition_variable(const condition_variable&) = delete;
   condition_variable& operator=(const condition_variable&) = delete;
@@ -42,6 +42,10 @@ class condition_variable {
   }
 
  private:
+  static constexpr bool executing() noexcept {
+    return !std::is_constant_evaluated() && model::detail::executing;
+  }
+
   model::detail::handle handle_;
 };
 

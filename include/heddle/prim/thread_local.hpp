@@ -22,6 +22,7 @@ enum class thread_slot : unsigned {
   fork_hook,          // prim/fork
   held_locks,         // sync/ranked_mutex
   caller_of,          // exec/thread_pool: whose task it runs in its own stead
+  kernel_number,      // prim/inheriting_lock
   count,
 };
 
