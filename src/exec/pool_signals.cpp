@@ -43,7 +43,7 @@ pool_signals::activity pool_signals::look_at_threads(std::span<const thread> thr
     if (watched_.size() <= t.index) watched_.resize(t.index + 1);
     watched& w = watched_[t.index];
     if (w.kernel_id != t.kernel_id) {
-      w = {t.kernel_id, kernel::thread_sampler(t.kernel_id), {}, looked_before};
+      w = {t.kernel_id, kernel::thread_sampler(t.kernel_id, files_), {}, looked_before};
     }
     w.look = looks_;
     if (!w.sampler.knows_waiting()) all.knows_runnable = false;
@@ -68,14 +68,14 @@ pool_signals::activity pool_signals::look_at_threads(std::span<const thread> thr
 
 const pool_signals::surroundings& pool_signals::look_around(prim::time_point now) {
   if (!prim::limits::pool_reads_kernel || now - last_.at < between_looks) return around_;
-  if (groups_.empty()) groups_ = kernel::find_cgroups({}, "cpu");
-  if (kernel::cpu_set cpus = kernel::read_affinity(); cpus != cpus_) {
+  if (groups_.empty()) groups_ = kernel::find_cgroups(files_, "cpu");
+  if (kernel::cpu_set cpus = kernel::read_affinity(files_); cpus != cpus_) {
     cpus_ = std::move(cpus);  // what was read of others is no beginning
     last_ = {};
     around_ = {};
   }
-  look next{now, kernel::read_machine_load(cpus_), cpu_time_of(CLOCK_PROCESS_CPUTIME_ID),
-            kernel::read_throttling({}, groups_)};
+  look next{now, kernel::read_machine_load(cpus_, files_), cpu_time_of(CLOCK_PROCESS_CPUTIME_ID),
+            kernel::read_throttling(files_, groups_)};
   const bool is_first = last_.at == prim::time_point{};
   const look before = std::exchange(last_, std::move(next));
   if (is_first) return around_;
@@ -98,20 +98,22 @@ sizing::headroom pool_signals::headroom(int workers, int cap, prim::time_point n
   sizing::resources known;
   known.workers = workers;
   known.now = now.time_since_epoch();
-  known.limits = kernel::read_process_limits();
-  known.open_descriptors = kernel::count_descriptors();
-  if (known.limits.tasks) known.group_tasks = kernel::read_tasks_in_use(*known.limits.tasks);
-  known.memory = kernel::read_memory();
-  if (known.memory.limit) known.group_memory = kernel::read_memory_in_use(*known.memory.limit);
-  if (const auto pressure = kernel::read_pressure(kernel::resource::memory);
-      pressure && pressure->full) {
-    if (memory_stall_) {
-      known.memory_stall =
-          kernel::stalled_share(*memory_stall_, *pressure->full, now - memory_stall_at_);
-    }
-    memory_stall_ = *pressure->full;
-    memory_stall_at_ = now;
+  known.limits = kernel::read_process_limits(files_);
+  known.open_descriptors = kernel::count_descriptors(files_);
+  if (known.limits.tasks) {
+    known.group_tasks = kernel::read_tasks_in_use(*known.limits.tasks, files_);
   }
+  if (known.limits.processes && !known.limits.ignores_processes) {
+    known.user_threads =
+        user_threads_.count(now, known.limits.processes->soft, static_cast<std::uint64_t>(workers),
+                            static_cast<std::uint64_t>(cap), files_);
+  }
+  known.memory = kernel::read_memory(files_);
+  if (known.memory.limit) {
+    known.group_memory = kernel::read_memory_in_use(*known.memory.limit, files_);
+  }
+  const auto pressure = kernel::read_pressure(kernel::resource::memory, files_);
+  if (pressure && pressure->full) known.memory_stall = memory_stalls_.add(now, *pressure->full);
   // One for what its tasks open, one for its schedstat file.
   return sizing::find_headroom(known, {.descriptors = 2}, cap, brake_);
 }

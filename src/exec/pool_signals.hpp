@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <string>
+#include <utility>
 #include <vector>
 
 #include <heddle/kernel/cgroup.hpp>
@@ -14,6 +14,8 @@
 #include <heddle/kernel/pressure.hpp>
 #include <heddle/kernel/thread_sampler.hpp>
 #include <heddle/kernel/throttling.hpp>
+#include <heddle/kernel/tree.hpp>
+#include <heddle/kernel/user_threads.hpp>
 #include <heddle/prim/clock.hpp>
 #include <heddle/prim/config.hpp>
 #include <heddle/sizing/headroom.hpp>
@@ -42,6 +44,8 @@ class pool_signals {
     double throttled = 0;
   };
 
+  explicit pool_signals(kernel::tree files = {}) : files_(std::move(files)) {}
+
   // Some 1 µs a thread, some 5 more when it is new.
   activity look_at_threads(std::span<const thread> threads);
 
@@ -50,7 +54,8 @@ class pool_signals {
   // Whether the quota was at work since the last call.
   bool throttled_since() noexcept { return std::exchange(throttled_more_, false); }
 
-  // Workers that there may be, of `cap` at most, and why no more. Some 0.3 ms.
+  // Workers that there may be, of `cap` at most, and why no more. Some 0.3 ms; where the user's
+  // limit of threads is near, now and then 20 µs for each process of the machine.
   sizing::headroom headroom(int workers, int cap, prim::time_point now);
 
   // CPU time of the calling thread.
@@ -71,6 +76,8 @@ class pool_signals {
     std::vector<kernel::throttling> throttling{};
   };
 
+  kernel::tree files_;
+
   std::vector<watched> watched_;  // by index
   prim::time_point looked_at_{};
   unsigned looks_ = 0;
@@ -82,8 +89,8 @@ class pool_signals {
   bool throttled_more_ = false;
 
   sizing::memory_brake brake_;
-  std::optional<kernel::stall> memory_stall_;
-  prim::time_point memory_stall_at_{};
+  kernel::stall_window memory_stalls_;
+  kernel::user_thread_counter user_threads_;
 };
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

@@ -82,4 +82,12 @@ double stalled_share(const stall& before, const stall& after, std::chrono::nanos
                     1.0);
 }
 
+double stall_window::add(prim::time_point now, const stall& total) {
+  looks_.push_back({now, total});
+  while (looks_.size() > 2 && now - looks_[1].at >= least) looks_.erase(looks_.begin());
+  const look& first = looks_.front();
+  return stalled_share(first.total, total,
+                       std::max<std::chrono::nanoseconds>(now - first.at, least));
+}
+
 }  // namespace heddle::inline HEDDLE_ABI::kernel

@@ -245,17 +245,6 @@ TEST_F(recorded_slots_test, windows_pay_for_the_looks_before_them) {
             std::min<std::chrono::duration<double>>(cost / (4 * 0.005), 10s) - 1us);
 }
 
-TEST(stall_window, a_short_stall_is_not_distress) {
-  const auto start = clock_type::now();
-  const auto stalled = [](auto time) { return heddle::kernel::stall{.total = time}; };
-  stall_window w;
-  EXPECT_EQ(w.add(start, stalled(7s)), 0) << "of before nothing is known";
-  EXPECT_DOUBLE_EQ(w.add(start + 20ms, stalled(7s + 20ms)), 0.04) << "of half a second";
-  EXPECT_DOUBLE_EQ(w.add(start + 500ms, stalled(7s + 40ms)), 0.08);
-  EXPECT_DOUBLE_EQ(w.add(start + 520ms, stalled(7s + 40ms)), 0.04) << "the first is forgotten";
-  EXPECT_DOUBLE_EQ(w.add(start + 2520ms, stalled(8s + 40ms)), 0.5) << "all since the last look";
-}
-
 struct room_test : testing::Test {
   room_test() {
     tree.write("proc/meminfo", "MemTotal: 8000000 kB\nMemAvailable: 6000000 kB\n");

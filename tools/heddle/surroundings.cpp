@@ -24,14 +24,6 @@ constexpr int pause_for_cost = 500;
 
 }  // namespace
 
-double stall_window::add(clock::time_point now, const kernel::stall& total) {
-  looks_.push_back({now, total});
-  while (looks_.size() > 2 && now - looks_[1].at >= least) looks_.pop_front();
-  const look& first = looks_.front();
-  return kernel::stalled_share(first.total, total,
-                               std::max<std::chrono::nanoseconds>(now - first.at, least));
-}
-
 surroundings::surroundings(clock::time_point now, const kernel::tree& files)
     : files_(files), start_(now), groups_(kernel::find_cgroups(files, "cpu")) {}
 
@@ -79,31 +71,10 @@ sizing::headroom surroundings::room(clock::time_point now, int jobs,
   if (known && now - room_read_ < pause) return room_;
   const auto cost_before = thread_cpu_time();
   room_ = sizing::find_headroom(read_resources(now, jobs, each, cap), each, cap, brake_);
-  room_cost_ = thread_cpu_time() - cost_before - (counted_.at == now ? counted_.cost : 0ns);
+  room_cost_ = thread_cpu_time() - cost_before - user_threads_.cost_of_last();
   most_jobs_ = std::max(most_jobs_, jobs);
   room_read_ = now;
   return room_;
-}
-
-// Looking at all processes takes long, so it is done only where the limit may be near, and seldom.
-std::optional<std::uint64_t> surroundings::user_threads(clock::time_point now, std::uint64_t limit,
-                                                        int jobs, const sizing::worker_needs& each,
-                                                        int cap) {
-  const auto everybody = kernel::count_threads(files_);
-  const std::uint64_t wanted = each.threads * static_cast<std::uint64_t>(cap);
-  if (everybody && *everybody + wanted <= limit - limit / 16) return everybody;
-  const bool is_first = counted_.at == clock::time_point{};
-  if (is_first || now - counted_.at >= std::max(room_interval, counted_.cost * pause_for_cost)) {
-    const auto cost_before = thread_cpu_time();
-    counted_.threads = kernel::count_user_threads(files_);
-    counted_.at = now;
-    counted_.jobs = jobs;
-    counted_.cost = thread_cpu_time() - cost_before;
-  }
-  if (!counted_.threads) return everybody;
-  const auto since = static_cast<std::int64_t>(each.threads) * (jobs - counted_.jobs);
-  const auto then = static_cast<std::int64_t>(*counted_.threads);
-  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, then + since));
 }
 
 sizing::resources surroundings::read_resources(clock::time_point now, int jobs,
@@ -117,7 +88,9 @@ sizing::resources surroundings::read_resources(clock::time_point now, int jobs,
     known.group_tasks = kernel::read_tasks_in_use(*known.limits.tasks, files_);
   }
   if (known.limits.processes && !known.limits.ignores_processes) {
-    known.user_threads = user_threads(now, known.limits.processes->soft, jobs, each, cap);
+    known.user_threads = user_threads_.count(
+        now, known.limits.processes->soft, each.threads * static_cast<std::uint64_t>(jobs),
+        each.threads * static_cast<std::uint64_t>(cap), files_);
   }
   known.memory = kernel::read_memory(files_);
   if (known.memory.limit) {

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <chrono>
-#include <cstdint>
-#include <deque>
 #include <optional>
 #include <vector>
 
@@ -13,28 +11,10 @@
 #include <heddle/kernel/quota.hpp>
 #include <heddle/kernel/throttling.hpp>
 #include <heddle/kernel/tree.hpp>
+#include <heddle/kernel/user_threads.hpp>
 #include <heddle/sizing/headroom.hpp>
 
 namespace heddle::tool {
-
-// The share of the time that tasks stood still, over the last half second: in less, a single stall
-// of some milliseconds would look like distress.
-class stall_window {
- public:
-  using clock = std::chrono::steady_clock;
-  static constexpr std::chrono::milliseconds least{500};
-
-  // At another look, not before the last one. Reaches back to the latest look that is `least` ago,
-  // and to the first one while none is. Then the time before it counts as one without stalls.
-  double add(clock::time_point now, const kernel::stall& total);
-
- private:
-  struct look {
-    clock::time_point at;
-    kernel::stall total;
-  };
-  std::deque<look> looks_;
-};
 
 // Looks things up as often as they are worth it: 100 times a second it may be asked.
 class surroundings {
@@ -60,18 +40,8 @@ class surroundings {
   sizing::headroom room(clock::time_point now, int jobs, const sizing::worker_needs& each, int cap);
 
  private:
-  // The user's threads, when they were counted last, and the jobs that were among them.
-  struct thread_count {
-    clock::time_point at{};
-    std::optional<std::uint64_t> threads{};
-    int jobs = 0;
-    std::chrono::nanoseconds cost{};
-  };
-
   sizing::resources read_resources(clock::time_point now, int jobs,
                                    const sizing::worker_needs& each, int cap);
-  std::optional<std::uint64_t> user_threads(clock::time_point now, std::uint64_t limit, int jobs,
-                                            const sizing::worker_needs& each, int cap);
 
   kernel::tree files_;
   clock::time_point start_;
@@ -90,8 +60,8 @@ class surroundings {
   clock::time_point room_read_{};
   std::chrono::nanoseconds room_cost_{};
   int most_jobs_ = 0;
-  thread_count counted_{};
-  stall_window memory_stalls_;
+  kernel::user_thread_counter user_threads_;
+  kernel::stall_window memory_stalls_;
   sizing::memory_brake brake_{};
   sizing::headroom room_{};
 };

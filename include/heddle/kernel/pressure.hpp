@@ -4,9 +4,11 @@
 #include <chrono>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include <heddle/kernel/cgroup.hpp>
 #include <heddle/kernel/tree.hpp>
+#include <heddle/prim/clock.hpp>
 #include <heddle/prim/config.hpp>
 
 namespace heddle::inline HEDDLE_ABI::kernel {
@@ -42,5 +44,24 @@ HEDDLE_API std::optional<pressure> read_pressure(resource of, const tree& files,
 // of the last one. From 0 to 1; 0 unless `apart` is above zero.
 HEDDLE_API double stalled_share(const stall& before, const stall& after,
                                 std::chrono::nanoseconds apart);
+
+// The share of the time that tasks stood still, over the last half second: in less, a single stall
+// of some milliseconds would look like distress.
+class HEDDLE_API stall_window {
+ public:
+  static constexpr std::chrono::milliseconds least{500};
+
+  // At another look, not before the last one. Reaches back to the latest look that is `least` ago,
+  // and to the first one while none is. Then the time before it counts as one without stalls.
+  // Allocates. Throws std::bad_alloc.
+  double add(prim::time_point now, const stall& total);
+
+ private:
+  struct look {
+    prim::time_point at;
+    stall total;
+  };
+  std::vector<look> looks_;
+};
 
 }  // namespace heddle::inline HEDDLE_ABI::kernel

@@ -11,6 +11,7 @@ namespace {
 
 using namespace heddle::kernel;
 using heddle_test::fake_tree;
+using namespace std::chrono_literals;
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
@@ -98,6 +99,17 @@ TEST(pressure, share_of_the_time_between_two_looks) {
   EXPECT_EQ(stalled_share(after, before, milliseconds(200)), 0);
   EXPECT_EQ(stalled_share(before, after, milliseconds(0)), 0);
   EXPECT_EQ(stalled_share(before, after, milliseconds(-1)), 0);
+}
+
+TEST(stall_window, a_short_stall_is_not_distress) {
+  const auto start = heddle::prim::clock::now();
+  const auto stalled = [](auto time) { return stall{.total = time}; };
+  stall_window w;
+  EXPECT_EQ(w.add(start, stalled(7s)), 0) << "of before nothing is known";
+  EXPECT_DOUBLE_EQ(w.add(start + 20ms, stalled(7s + 20ms)), 0.04) << "of half a second";
+  EXPECT_DOUBLE_EQ(w.add(start + 500ms, stalled(7s + 40ms)), 0.08);
+  EXPECT_DOUBLE_EQ(w.add(start + 520ms, stalled(7s + 40ms)), 0.04) << "the first is forgotten";
+  EXPECT_DOUBLE_EQ(w.add(start + 2520ms, stalled(8s + 40ms)), 0.5) << "all since the last look";
 }
 
 }  // namespace
