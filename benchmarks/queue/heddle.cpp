@@ -2,6 +2,7 @@
 #include <heddle/lockfree/mpmc_queue.hpp>
 #include <heddle/lockfree/mpmc_ring.hpp>
 #include <heddle/lockfree/spsc_ring.hpp>
+#include <heddle/queue/bounded_queue.hpp>
 
 #include "rows.hpp"
 
@@ -66,9 +67,17 @@ struct in_batches {
   queue it;
 };
 
+struct blocking {
+  explicit blocking(std::size_t capacity) : it(capacity) {}
+  void put(item i) { it.put(i); }
+  item get() { return *it.get(); }
+  heddle::bounded_queue<item> it;
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  using bench::carry;
   using bench::plain;
   using bench::transfer;
   return bench::run(
@@ -78,5 +87,6 @@ int main(int argc, char** argv) {
        {"unbounded", transfer<plain<unbounded<queue>>>},
        {"tokens", transfer<with_tokens>},
        {"batches", transfer<in_batches>},
+       {"blocking", carry<blocking>},
        {"linearizable", transfer<plain<unbounded<heddle::linearizable_queue<item>>>>}});
 }

@@ -1,4 +1,5 @@
-// What one writes in ten minutes: a deque and a mutex.
+// What one writes in ten minutes: a deque and a mutex, and two condition variables to wait.
+#include <condition_variable>
 #include <deque>
 #include <mutex>
 
@@ -62,6 +63,34 @@ struct in_batches {
   std::deque<item> items;
 };
 
+class blocking {
+ public:
+  explicit blocking(std::size_t capacity) : capacity_(capacity) {}
+  void put(item i) {
+    std::unique_lock lock(mutex_);
+    room_.wait(lock, [this] { return items_.size() < capacity_; });
+    items_.push_back(i);
+    lock.unlock();
+    filled_.notify_one();
+  }
+  item get() {
+    std::unique_lock lock(mutex_);
+    filled_.wait(lock, [this] { return !items_.empty(); });
+    const item i = items_.front();
+    items_.pop_front();
+    lock.unlock();
+    room_.notify_one();
+    return i;
+  }
+
+ private:
+  std::size_t capacity_;
+  std::mutex mutex_;
+  std::condition_variable room_;
+  std::condition_variable filled_;
+  std::deque<item> items_;
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -73,5 +102,6 @@ int main(int argc, char** argv) {
                      {"unbounded", transfer<plain<unbounded>>},
                      {"tokens", transfer<plain<unbounded>>},
                      {"batches", transfer<in_batches>},
+                     {"blocking", bench::carry<blocking>},
                      {"linearizable", transfer<plain<unbounded>>}});
 }

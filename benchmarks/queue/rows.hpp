@@ -10,6 +10,8 @@
 //   Q::producer(Q&)  with bool push(item): false when there is no room
 //   Q::consumer(Q&)  with bool pop(item&): false when there is nothing
 // For rows of batches, push and pop take (item*, count) and return how many it were.
+// A queue type for `carry`, whose threads sleep when there is no room or no item, has void
+// put(item) and item get() instead.
 #pragma once
 
 #include <pthread.h>
@@ -145,14 +147,12 @@ void consume(Consumer& from, tally& all) {
   all.sum += sum;
 }
 
-// From when the first thread begins to when the last one ends. (The threads tell the time
-// themselves: the one that waits for them may get a CPU only when they are done.)
-template <class Queue>
-double transfer_once(unsigned producers, unsigned consumers, std::uint64_t each) {
+// From when the first thread begins to when the last one ends, in nanoseconds. (The threads tell the
+// time themselves: the one that waits for them may get a CPU only when they are done.) Producers and
+// consumers are given `timed`, and call it with what is to be measured.
+template <class Produce, class Consume>
+double time_together(unsigned producers, unsigned consumers, Produce producer, Consume consumer) {
   using clock = std::chrono::steady_clock;
-  Queue queue(ring_capacity);
-  tally all;
-  all.left = each * producers;
   const unsigned count = producers + consumers;
   std::barrier start(static_cast<std::ptrdiff_t>(count));
   std::vector<clock::time_point> begun(count);
@@ -168,30 +168,85 @@ double transfer_once(unsigned producers, unsigned consumers, std::uint64_t each)
         ended[i] = clock::now();
       };
       if (i < producers) {
-        typename Queue::producer to(queue);
-        timed([&] { produce(to, each); });
+        producer(timed);
       } else {
-        typename Queue::consumer from(queue);
-        timed([&] { consume(from, all); });
+        consumer(timed);
       }
     });
   }
   for (auto& t : threads) t.join();
   const std::chrono::duration<double, std::nano> elapsed =
       *std::max_element(ended.begin(), ended.end()) - *std::min_element(begun.begin(), begun.end());
-  if (all.sum != producers * (each * (each + 1) / 2)) fail("the sum of the items is wrong");
-  return elapsed.count() / static_cast<double>(each * producers);
+  return elapsed.count();
+}
+
+inline void check_sum(std::uint64_t sum, unsigned producers, std::uint64_t each) {
+  if (sum != producers * (each * (each + 1) / 2)) fail("the sum of the items is wrong");
 }
 
 template <class Queue>
-double transfer(unsigned producers, unsigned consumers, std::uint64_t items) {
+double transfer_once(unsigned producers, unsigned consumers, std::uint64_t each) {
+  Queue queue(ring_capacity);
+  tally all;
+  all.left = each * producers;
+  const double elapsed = time_together(
+      producers, consumers,
+      [&](auto timed) {
+        typename Queue::producer to(queue);
+        timed([&] { produce(to, each); });
+      },
+      [&](auto timed) {
+        typename Queue::consumer from(queue);
+        timed([&] { consume(from, all); });
+      });
+  check_sum(all.sum, producers, each);
+  return elapsed / static_cast<double>(each * producers);
+}
+
+// Puts and gets that sleep. Each consumer takes its share.
+template <class Queue>
+double carry_once(unsigned producers, unsigned consumers, std::uint64_t each) {
+  Queue queue(ring_capacity);
+  std::atomic<std::uint64_t> total{0};
+  const std::uint64_t share = each * producers / consumers;
+  const double elapsed = time_together(
+      producers, consumers,
+      [&](auto timed) {
+        timed([&] {
+          for (std::uint64_t i = 1; i <= each; ++i) queue.put(i);
+        });
+      },
+      [&](auto timed) {
+        timed([&] {
+          std::uint64_t sum = 0;
+          for (std::uint64_t i = 0; i < share; ++i) sum += queue.get();
+          total += sum;
+        });
+      });
+  check_sum(total, producers, each);
+  return elapsed / static_cast<double>(each * producers);
+}
+
+using once = double (*)(unsigned producers, unsigned consumers, std::uint64_t each);
+
+inline double median_of(once measure, unsigned producers, unsigned consumers, std::uint64_t items) {
   std::vector<double> times;
   for (std::size_t i = 0; i <= repetitions; ++i) {
-    const double time = transfer_once<Queue>(producers, consumers, items / producers);
+    const double time = measure(producers, consumers, items / producers);
     if (i > 0) times.push_back(time);
   }
   std::nth_element(times.begin(), times.begin() + repetitions / 2, times.end());
   return times[repetitions / 2];
+}
+
+template <class Queue>
+double transfer(unsigned producers, unsigned consumers, std::uint64_t items) {
+  return median_of(&transfer_once<Queue>, producers, consumers, items);
+}
+// Requires: the items can be shared out evenly.
+template <class Queue>
+double carry(unsigned producers, unsigned consumers, std::uint64_t items) {
+  return median_of(&carry_once<Queue>, producers, consumers, items);
 }
 
 using row = double (*)(unsigned producers, unsigned consumers, std::uint64_t items);

@@ -24,6 +24,19 @@ struct unbounded {
   tbb::concurrent_queue<item> it;
 };
 
+struct blocking {
+  explicit blocking(std::size_t capacity) {
+    it.set_capacity(static_cast<std::ptrdiff_t>(capacity));
+  }
+  void put(item i) { it.push(i); }
+  item get() {
+    item i = 0;
+    it.pop(i);
+    return i;
+  }
+  tbb::concurrent_bounded_queue<item> it;
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -32,5 +45,6 @@ int main(int argc, char** argv) {
   return bench::run(argc, argv,
                     {{"bounded", transfer<plain<bounded>>},
                      {"unbounded", transfer<plain<unbounded>>},
+                     {"blocking", bench::carry<blocking>},
                      {"linearizable", transfer<plain<unbounded>>}});
 }
