@@ -24,6 +24,7 @@ already_satisfied::~already_satisfied() = default;
 
 rejected::~rejected() = default;
 would_starve::~would_starve() = default;
+deadlock_error::~deadlock_error() = default;
 
 forked::forked() : error("the result was to be made by a thread of the parent process") {}
 forked::~forked() = default;

@@ -378,6 +378,7 @@ class worker final : public blocking_delegate, public task_name_sink, public pri
   bool leaving = false;            // counted in leaving_; under the sleep mutex
   bool waiting = false;            // counted in waiting_; under the sleep mutex
   prim::atomic<int> kernel_id{0};  // for the sizer
+  worker_mark mark;
 
   prim::mutex record_mutex;
   const wait_record* waits HEDDLE_GUARDED_BY(record_mutex) = nullptr;

@@ -14,7 +14,11 @@
 
 namespace heddle::inline HEDDLE_ABI::detail {
 
-worker::worker(pool_core& pool, slot* s, unsigned i) noexcept : core(pool), index(i), held(s) {
+worker::worker(pool_core& pool, slot* s, unsigned i) noexcept
+    : core(pool),
+      index(i),
+      held(s),
+      mark{{nullptr, &pool.quiet_event_, nullptr}, pool.options_.name.c_str()} {
   in_child = &worker::forked;
 }
 
@@ -44,6 +48,7 @@ void worker::install() noexcept {
   if (core.sizer_ != nullptr) kernel_id.store(prim::kernel_thread_id(), prim::relaxed);
   prim::thread_value(prim::thread_slot::worker) = this;
   prim::thread_value(prim::thread_slot::task_name) = static_cast<task_name_sink*>(this);
+  prim::thread_value(prim::thread_slot::task) = static_cast<running_task*>(&mark);
   prim::thread_value(prim::thread_slot::fork_hook) = static_cast<prim::fork_hook*>(this);
   exchange_blocking_delegate(this);
 }
@@ -86,6 +91,7 @@ void worker::uninstall() noexcept {
   exchange_blocking_delegate(nullptr);
   prim::thread_value(prim::thread_slot::fork_hook) = nullptr;
   prim::thread_value(prim::thread_slot::task_name) = nullptr;
+  prim::thread_value(prim::thread_slot::task) = nullptr;
   prim::thread_value(prim::thread_slot::worker) = nullptr;
 }
 

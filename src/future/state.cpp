@@ -69,14 +69,22 @@ void future_state::require_own_process() const {
   if (!ready() && generation_ != (prim::fork_generation() & generation_mask)) throw forked();
 }
 
+namespace {
+
+// On a worker of its home, the work is done here and now if nobody has begun it.
+void help(future_state& state) noexcept {
+  if (!state.home()) return;
+  if (blocking_delegate* const delegate = current_blocking_delegate()) {
+    delegate->help(state.home(), &state);
+  }
+}
+
+}  // namespace
+
 void future_state::await_slowly() {
   require_own_process();
-  if (home_) {
-    if (blocking_delegate* const delegate = current_blocking_delegate()) {
-      delegate->help(home_, this);
-    }
-  }
-  wait_for_completion(completion_, wait_kind::future);
+  help(*this);
+  wait_or_be_interrupted(completion_, wait_kind::future);
 }
 
 bool future_state::await_until(prim::time_point deadline) {
@@ -90,8 +98,11 @@ bool future_state::await(const prim::stop_token& stop) {
 }
 
 void future_state::await_regardless() noexcept {
+  if (ready()) return;
   try {
-    await();
+    require_own_process();
+    help(*this);
+    wait_for_completion(completion_, wait_kind::future);
   } catch (const forked&) {
     return;
   } catch (...) {

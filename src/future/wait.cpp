@@ -50,7 +50,7 @@ class several final : public node_group {
       several& self;
       ~always_detach() { self.detach_all(); }
     } const guard{*this};
-    wait_record record{wait_kind::several, this};
+    waiting record(*this, deadline);
     const blocking_region region(record);
     for (node& n : nodes_) {
       n.attached = n.state.event().attach(n);
@@ -70,6 +70,35 @@ class several final : public node_group {
     future_state& state;
     bool attached = false;
   };
+
+  struct waiting final : wait_record {
+    waiting(several& g, prim::time_point until) noexcept
+        : wait_record{.kind = wait_kind::several, .object = &g}, group(g) {
+      deadline = until;
+      over = [](const wait_record& r) noexcept {
+        return static_cast<const waiting&>(r).group.is_satisfied();
+      };
+      alternative = [](const wait_record& r, std::size_t i) noexcept {
+        return static_cast<const waiting&>(r).group.unready(i);
+      };
+    }
+    const several& group;
+  };
+
+  bool is_satisfied() const noexcept {
+    return std::ranges::all_of(nodes_, [](const node& n) { return n.state.ready(); }) ||
+           std::ranges::any_of(nodes_, [this](const node& n) {
+             if (until_ == wait_condition::all_completed || !n.state.ready()) return false;
+             return until_ == wait_condition::first_completed || n.state.failed();
+           });
+  }
+  // The event of the i-th future that is not ready.
+  const void* unready(std::size_t i) const noexcept {
+    for (const node& n : nodes_) {
+      if (!n.state.ready() && i-- == 0) return &n.state.event();
+    }
+    return nullptr;
+  }
 
   static void woken(waiter* w) noexcept {
     several& group = static_cast<node*>(w)->group;
@@ -161,6 +190,25 @@ struct completion_order::shared final : node_group {
     bool attached = false;
   };
 
+  struct waiting final : wait_record {
+    waiting(shared& s, prim::time_point until) noexcept
+        : wait_record{.kind = wait_kind::several, .object = &s}, order(s) {
+      deadline = until;
+      over = [](const wait_record& r) noexcept {
+        shared& o = static_cast<const waiting&>(r).order;
+        const prim::scoped_lock lock(o.mutex);
+        return o.first != nullptr;
+      };
+      alternative = [](const wait_record& r, std::size_t i) noexcept -> const void* {
+        for (const node& n : static_cast<const waiting&>(r).order.nodes) {
+          if (!n.state.ready() && i-- == 0) return &n.state.event();
+        }
+        return nullptr;
+      };
+    }
+    shared& order;
+  };
+
   node* pop() noexcept {
     const prim::scoped_lock lock(mutex);
     node* const n = first;
@@ -200,7 +248,7 @@ std::size_t completion_order::next(prim::time_point deadline) {
   if (shared_->remaining == 0) return none;
   shared::node* n = shared_->pop();
   if (n == nullptr) {
-    wait_record record{wait_kind::several, this};
+    shared::waiting record(*shared_, deadline);
     const blocking_region region(record);
     do {
       // A token may be left from an arrival that was popped before.

@@ -20,10 +20,10 @@ std::uint64_t next_seed() noexcept {
 }
 
 std::uint32_t thread_number() noexcept {
-  static constinit atomic<std::uint32_t> last{0};
+  static constinit atomic<std::uint32_t> next{1};
   void*& mine = thread_value(thread_slot::number);
   if (mine == nullptr) {
-    mine = reinterpret_cast<void*>(std::uintptr_t{last.fetch_add(1, relaxed)} + 1);
+    mine = reinterpret_cast<void*>(std::uintptr_t{next.fetch_add(1, relaxed)});
   }
   return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(mine));
 }

@@ -48,6 +48,7 @@ class lock_figures {
   // By any of several at once.
   void passed(bool after_wait) noexcept;
   void gave_up() noexcept { given_up_.fetch_add(1, prim::relaxed); }
+  std::uint64_t acquisitions() const noexcept { return acquisitions_.load(prim::relaxed); }
   // Returns whether it was a long wait.
   bool waited(std::uint64_t ns, std::uint64_t threshold) noexcept;
 

@@ -5,6 +5,7 @@
 #include <heddle/probe/names.hpp>
 
 #include "probe/lock_figures.hpp"
+#include "probe/seen_waits.hpp"
 
 #include <algorithm>
 #include <array>
@@ -145,6 +146,10 @@ lock_recording record_locks(lock_recording what) noexcept {
 }
 
 bool track_lock_owners(bool on) noexcept {
+#if !HEDDLE_MODEL
+  // What was noted before a time without notes says nothing about now.
+  if (on && !lock_probe::tracks_owners()) detail::forget_all_uses();
+#endif
   return (detail::set_modes(lock_mode::owners, on ? lock_mode::owners : 0) & lock_mode::owners) !=
          0;
 }
@@ -193,10 +198,24 @@ lock_probe::lock_probe(wait_kind kind, const void* object, std::string_view name
 }
 
 void lock_probe::leave() noexcept {
-  const prim::scoped_lock lock(registry.mutex);
+#if !HEDDLE_MODEL
+  if ((state_.load(prim::relaxed) & has_users) != 0) detail::forget_uses_of(*this);
+#endif
   const std::uint32_t number = state_.load(prim::relaxed) & number_mask;
-  if (number != 0) registry.end(number);
+  if (number != 0) {
+    const prim::scoped_lock lock(registry.mutex);
+    registry.end(number);
+  }
   state_.store(0, prim::relaxed);
+}
+
+void lock_probe::use(std::int64_t taken) noexcept {
+#if HEDDLE_MODEL
+  static_cast<void>(taken);
+#else
+  if ((state_.load(prim::relaxed) & has_users) == 0) state_.fetch_or(has_users, prim::relaxed);
+  detail::note_use(*this, taken);
+#endif
 }
 
 lock_record* lock_probe::record_of() const noexcept {
@@ -211,9 +230,8 @@ lock_record* lock_probe::claim(wait_kind kind, const void* object) {
   auto made = std::make_unique<lock_record>(std::string_view(), kind, object);
   {
     const prim::scoped_lock lock(registry.mutex);
-    const std::uint32_t word = state_.load(prim::relaxed);
-    if ((word & number_mask) == 0) {
-      state_.store(word | registry.enlist(std::move(made)), prim::release);
+    if ((state_.load(prim::relaxed) & number_mask) == 0) {
+      state_.fetch_or(registry.enlist(std::move(made)), prim::release);
     }
   }
   return record_of();
@@ -226,8 +244,11 @@ void lock_probe::record(lock_recording what, wait_kind kind, const void* object)
     detail::make_figures(*mine);
   }
   const prim::scoped_lock lock(registry.mutex);
-  const std::uint32_t number = state_.load(prim::relaxed) & number_mask;
-  state_.store(number | (detail::level_of(what) << level_shift), prim::release);
+  std::uint32_t word = state_.load(prim::relaxed);
+  const std::uint32_t level = detail::level_of(what) << level_shift;
+  while (!state_.compare_exchange_weak(word, (word & ((1U << level_shift) - 1)) | level,
+                                       prim::release, prim::relaxed)) {
+  }
 }
 
 unsigned lock_probe::level() const noexcept {
@@ -267,6 +288,13 @@ void lock_probe::released() noexcept {
 
 void lock_probe::passed() noexcept {
   if (lock_figures* const f = figures()) f->passed(false);
+}
+
+std::uint64_t lock_probe::acquisitions() const noexcept {
+  const lock_record* const mine = record_of();
+  if (mine == nullptr) return 0;
+  const lock_figures* const f = mine->figures.load(prim::acquire);
+  return f == nullptr ? 0 : f->acquisitions();
 }
 
 bool lock_probe::owned_by_this_thread() const noexcept { return owner() == prim::thread_number(); }

@@ -1,6 +1,17 @@
+#include <heddle/base/errors.hpp>
 #include <heddle/probe/wait_record.hpp>
 
+#include <cstdlib>
+#include <memory>
+#include <utility>
+
 namespace heddle::inline HEDDLE_ABI {
+
+void throw_verdict(wait_record& record) {
+  const std::unique_ptr<char, void (*)(void*)> text(std::exchange(record.verdict, nullptr),
+                                                    &std::free);
+  throw deadlock_error(text.get());
+}
 
 const char* describe(wait_kind kind) noexcept {
   switch (kind) {

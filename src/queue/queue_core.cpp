@@ -48,6 +48,10 @@ bool queue_core::nothing_for(queue_side side, queue_word awaited) const noexcept
                                  : awaited.at() == head().at();
 }
 
+bool queue_core::nothing_for(queue_side side) const noexcept {
+  return !closed() && nothing_for(side, side == queue_side::put ? head() : tail());
+}
+
 // Sets the bit in the step that finds nothing to be had; false when there is something. An old
 // value of the other word makes no mistake: head <= tail <= head + a round, so where it says that
 // there is nothing it is not old.
@@ -175,7 +179,7 @@ bool queue_core::join(const wait_limit& limit) {
     if (done.at() == tail().at()) return true;
   }
   if (limit.over()) return false;
-  wait_record record{wait_kind::join, this, get_probe_.name()};
+  wait_record record = limit.record(wait_kind::join, this, get_probe_.name());
   const blocking_region region(record);
   wait_queue::node n;
   return !append_joiner(n) ||
@@ -241,7 +245,15 @@ bool queue_wait::again() {
     relay();
     if (limit_.over()) return false;
   } else {
-    record_.emplace(wait_record{queue_core::kind(side_), &core_, core_.probe(side_).name()});
+    wait_record& record =
+        record_.emplace(limit_.record(queue_core::kind(side_), &core_, core_.probe(side_).name()));
+    record.probe = &core_.probe(side_);
+    record.rescuers = &core_.probe(side_ == queue_side::put ? queue_side::get : queue_side::put);
+    record.over = [](const wait_record& r) noexcept {
+      const auto& core = *static_cast<const queue_core*>(r.object);
+      return !core.nothing_for(r.kind == queue_core::kind(queue_side::put) ? queue_side::put
+                                                                           : queue_side::get);
+    };
     region_.emplace(*record_);
   }
   if (core_.append(side_, node_)) {

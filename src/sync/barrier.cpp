@@ -88,7 +88,7 @@ bool barrier_core::wait(std::uint64_t phase, const wait_limit& limit) {
     lock_wait recorded(probe_, wait_kind::barrier, this);
     prim::patience spin;
     while (phase_.load(prim::relaxed) == phase && !spin.exhausted()) spin.wait();
-    wait_record record{wait_kind::barrier, this, probe_.name()};
+    wait_record record = limit.record(wait_kind::barrier, this, probe_.name());
     const blocking_region region(record);
     now = sleep(phase, limit);
     if (now == standing::completed) recorded.passed();

@@ -14,9 +14,16 @@ condition_variable::~condition_variable() {
 // The region lasts until the thread has the lock again: what may be refused is refused before the
 // lock is let go.
 bool condition_variable::wait_for_turn(const lock_ref& lock, const wait_limit& limit) {
-  wait_record record{wait_kind::condition, this, probe_.name()};
-  const blocking_region region(record);
   node n(lock.home, probe_, this);
+  wait_record record = limit.record(wait_kind::condition, this, probe_.name());
+  // Once it is notified it waits for the lock, in its queue.
+  record.held = &n;
+  record.owner = [](const void* held) noexcept {
+    const node& waiting = *static_cast<const node*>(held);
+    const bool moved = waiting.home != nullptr && waiting.state.load(prim::relaxed) == fate::chosen;
+    return moved ? waiting.home->owner() : 0;
+  };
+  const blocking_region region(record);
   // Whoever changes the predicate afterwards gets the lock after this, and so sees the count.
   inside_.fetch_add(1, prim::relaxed);
   {

@@ -36,7 +36,7 @@ bool manual_reset_event::wait_within(const wait_limit& limit) {
   }
   if (limit.over()) return false;
   lock_wait recorded(probe_, wait_kind::event, this);
-  wait_record record{wait_kind::event, this, probe_.name()};
+  wait_record record = limit.record(wait_kind::event, this, probe_.name());
   const blocking_region region(record);
   wait_queue::node n;
   if (append(n) && !sleep_in_queue(n, limit, [&]() noexcept { return withdraw(n); })) return false;

@@ -25,7 +25,19 @@ bool event_count::wait(key k, prim::time_point deadline) {
     ~on_exit() { self.cancel_wait(); }
   } const guard{*this};
 
-  wait_record record{wait_kind::event, this};
+  struct waiting final : wait_record {
+    waiting(const event_count& e, key its_key, prim::time_point until) noexcept
+        : wait_record{.kind = wait_kind::event, .object = &e}, event(e), k(its_key) {
+      deadline = until;
+      over = [](const wait_record& r) noexcept {
+        const auto& self = static_cast<const waiting&>(r);
+        return self.event.epoch_.load(prim::relaxed) != self.k;
+      };
+    }
+    const event_count& event;
+    const key k;
+  };
+  waiting record(*this, k, deadline);
   const blocking_region region(record);
   node n;
   {

@@ -51,7 +51,7 @@ bool latch::wait_within(const wait_limit& limit) {
   }
   if (limit.over()) return false;
   lock_wait recorded(probe_, wait_kind::latch, this);
-  wait_record record{wait_kind::latch, this, probe_.name()};
+  wait_record record = limit.record(wait_kind::latch, this, probe_.name());
   const blocking_region region(record);
   wait_queue::node n;
   if (append(n) && !sleep_in_queue(n, limit, [&]() noexcept { return withdraw(n); })) return false;

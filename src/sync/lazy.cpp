@@ -22,7 +22,7 @@ lazy_core::turn lazy_core::begin(const wait_limit& limit) {
     if (maker_.load(prim::relaxed) == prim::thread_number() + 1) throw recursive_initialization();
     if (limit.over()) return turn::no_time;
     lock_wait recorded(probe_, wait_kind::lazy, this);
-    wait_record record{wait_kind::lazy, this, probe_.name()};
+    wait_record record = limit.record(wait_kind::lazy, this, probe_.name());
     record.owner = [](const void* lazy) noexcept {
       const std::uint32_t maker = static_cast<const lazy_core*>(lazy)->maker_.load(prim::relaxed);
       return maker == 0 ? 0 : maker - 1;

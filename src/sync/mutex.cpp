@@ -10,9 +10,32 @@ namespace heddle::inline HEDDLE_ABI {
 // arriving thread but never cleared: the fast unlock needs a word without the queue bit, and the
 // slow one needs the bit for itself.
 
+// A thread that sleeps in the queue, or is about to. Somebody who wants to end the wait takes its
+// node out of the queue, where it is only while the thread sleeps there.
+struct mutex::sleeper final : wait_record {
+  sleeper(mutex& m, prim::time_point until)
+      : wait_record{.kind = wait_kind::mutex, .object = &m, .name = m.name()}, home(m) {
+    owner = [](const void* object) noexcept { return static_cast<const mutex*>(object)->owner(); };
+    probe = &m.probe_;
+    deadline = until;
+    if (until == prim::never) interrupt = &interrupted;
+  }
+
+  static bool interrupted(wait_record& r, char* text) noexcept {
+    auto& self = static_cast<sleeper&>(r);
+    if (!self.home.withdraw(self.place)) return false;
+    self.verdict = text;
+    self.place.waiter.parker.unpark();
+    return true;
+  }
+
+  mutex& home;
+  node place;
+};
+
 bool mutex::lock_slow(prim::time_point deadline) {
   prim::patience spin;
-  std::optional<wait_record> record;
+  std::optional<sleeper> self;
   std::optional<blocking_region> region;
   for (;;) {
     std::uintptr_t word = word_.load(prim::relaxed);
@@ -27,15 +50,14 @@ bool mutex::lock_slow(prim::time_point deadline) {
       continue;
     }
     if (deadline != prim::never && prim::clock::now() >= deadline) return false;
-    if (!region) {
-      record.emplace(wait_record{
-          wait_kind::mutex, this, name(), prim::clock::now(),
-          [](const void* object) noexcept { return static_cast<const mutex*>(object)->owner(); }});
-      region.emplace(*record);
-    }
-    node n;
+    if (!region) region.emplace(self.emplace(*this, deadline));
+    node& n = self->place;
     if (!append(n)) continue;
-    if (n.waiter.parker.park_until(deadline)) continue;
+    if (n.waiter.parker.park_until(deadline)) {
+      if (self->verdict == nullptr) continue;
+      region.reset();
+      throw_verdict(*self);
+    }
     if (withdraw(n)) return false;
     // Chosen by an unlock in the last moment. The lock may be free with others asleep, so this
     // thread must try once more before it gives up: whoever holds it then wakes the next.
@@ -58,6 +80,7 @@ bool mutex::append(node& n) noexcept {
     if (word_.compare_exchange_weak(word, word | queue_locked, prim::acquire, prim::relaxed)) break;
   }
   node* head = first(word);
+  n.next.set(nullptr);  // it may have been in the queue before
   if (head == nullptr) {
     head = &n;
   } else {

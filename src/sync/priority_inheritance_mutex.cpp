@@ -10,6 +10,7 @@ bool priority_inheritance_mutex::lock_slow(prim::time_point deadline) {
                      [](const void* object) noexcept {
                        return static_cast<const priority_inheritance_mutex*>(object)->owner();
                      }};
+  record.deadline = deadline;
   const blocking_region region(record);
   return lock_.lock_until(deadline);
 }

@@ -32,10 +32,17 @@ bool semaphore_core::acquire_slow(const wait_limit& limit) {
     spin.wait();
     if (take()) {
       recorded.passed();
+      note_taken();
       return true;
     }
   }
-  wait_record record{kind_, this, probe_.name()};
+  wait_record record = limit.record(kind_, this, probe_.name());
+  record.probe = &probe_;
+  if (kind_ == wait_kind::semaphore) record.rescuers = &probe_;
+  record.units = units_;
+  record.over = [](const wait_record& r) noexcept {
+    return static_cast<const semaphore_core*>(r.object)->available() > 0;
+  };
   const blocking_region region(record);
   wait_queue::node n;
   for (;;) {
@@ -44,6 +51,7 @@ bool semaphore_core::acquire_slow(const wait_limit& limit) {
     }
     if (take()) {
       recorded.passed();
+      note_taken();
       return true;
     }
     if (limit.over()) return false;
@@ -71,10 +79,15 @@ bool semaphore_core::withdraw(wait_queue::node& n) noexcept {
 void semaphore_core::release(std::ptrdiff_t n, std::ptrdiff_t most) {
   if (n < 0) throw std::invalid_argument("semaphore: release of " + std::to_string(n) + " permits");
   const auto more = static_cast<std::uint64_t>(n);
+  // Before: with the permits the semaphore may be gone.
+  const bool noted = probe_.active() && n > 0 && kind_ == wait_kind::semaphore;
+  if (noted) [[unlikely]]
+    probe_.gave(more);
   std::uint64_t word = word_.load(prim::relaxed);
   for (;;) {
     const auto there = static_cast<std::ptrdiff_t>(word / one);
     if (n > most - there) {
+      if (noted) probe_.took(more);
       throw std::overflow_error("semaphore: release of " + std::to_string(n) + " permits, with " +
                                 std::to_string(there) + " of at most " + std::to_string(most) +
                                 " there");

@@ -1,6 +1,7 @@
 #include <heddle/sync/blocking_region.hpp>
 #include <heddle/sync/weighted_semaphore.hpp>
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -38,8 +39,10 @@ bool weighted_semaphore::try_acquire(units n) {
   const answer a = take(n, nullptr);
   if (a == answer::never) refuse(n);
   if (a == answer::not_now) return false;
-  if (probe_.active()) [[unlikely]]
+  if (probe_.active()) [[unlikely]] {
     probe_.passed();
+    if (n > 0) probe_.took(n);
+  }
   return true;
 }
 
@@ -47,7 +50,10 @@ bool weighted_semaphore::acquire_within(units n, const wait_limit& limit) {
   if (try_acquire(n)) return true;
   if (limit.over()) return false;
   lock_wait recorded(probe_, wait_kind::semaphore, this);
-  wait_record record{wait_kind::semaphore, this, probe_.name()};
+  wait_record record = limit.record(wait_kind::semaphore, this, probe_.name());
+  record.probe = &probe_;
+  record.rescuers = &probe_;
+  record.units = capacity() - std::min(n, capacity()) + 1;
   const blocking_region region(record);
   wait_queue::node node;
   answer a = take(n, &node);
@@ -57,6 +63,7 @@ bool weighted_semaphore::acquire_within(units n, const wait_limit& limit) {
   }
   if (a == answer::never) refuse(n);
   recorded.passed();
+  if (n > 0) probe_.took(n);
   return true;
 }
 
@@ -74,6 +81,10 @@ bool weighted_semaphore::withdraw(wait_queue::node& n) noexcept {
 void weighted_semaphore::release(units n) {
   units held = 0;
   wait_queue::chain woken;
+  // Before: with the units the semaphore may be gone.
+  const bool noted = probe_.active() && n > 0;
+  if (noted) [[unlikely]]
+    probe_.gave(n);
   {
     const prim::scoped_lock lock(lock_);
     held = held_;
@@ -83,6 +94,7 @@ void weighted_semaphore::release(units n) {
     }
   }
   if (n > held) {
+    if (noted) probe_.took(n);
     throw std::overflow_error("weighted_semaphore: release of " + std::to_string(n) +
                               " units, with " + std::to_string(held) + " held");
   }

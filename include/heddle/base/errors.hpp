@@ -57,6 +57,14 @@ class HEDDLE_API would_starve : public error {
   ~would_starve() override;
 };
 
+// The wait was part of a deadlock, and a watchdog with the policy to break it chose this thread.
+// what() names the threads, and what each waits for. Nothing was acquired.
+class HEDDLE_API deadlock_error : public error {
+ public:
+  using error::error;
+  ~deadlock_error() override;
+};
+
 // A child process waited for a result that a thread of its parent was to make.
 class HEDDLE_API forked : public error {
  public:

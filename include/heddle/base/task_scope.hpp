@@ -8,26 +8,53 @@
 
 namespace heddle::inline HEDDLE_ABI::detail {
 
-// The context in which the task was made, and its name for whoever asks what the thread is doing;
-// both as before at the end. The scope ends on the thread on which it began.
+// One of the tasks that a thread is in the middle of: a list on its stack, innermost first. Only
+// the thread itself changes it; while the thread waits, others may read it (probe/wait_board.hpp).
+struct running_task {
+  const char* name;     // null: the thread itself, as a worker; see worker_mark
+  const void* fulfils;  // what happens only after its end: a future's completion; may be null
+  running_task* outer;
+};
+
+// The outermost entry on a worker's stack.
+struct worker_mark : running_task {
+  const char* executor_name;
+};
+
+inline running_task* current_task(void** values) noexcept {
+  return static_cast<running_task*>(values[static_cast<unsigned>(prim::thread_slot::task)]);
+}
+
+// The context in which the task was made, its name for whoever asks what the thread is doing, and
+// its place among the tasks that the thread runs; all as before at the end. The scope ends on the
+// thread on which it began.
 class task_scope {
  public:
-  task_scope(context_ref inside, const char* name) noexcept
-      : task_scope(inside, name, prim::thread_values()) {}
-  ~task_scope() { *context_ = before_; }
+  task_scope(context_ref inside, const char* name, const void* fulfils = nullptr) noexcept
+      : task_scope(inside, name, fulfils, prim::thread_values()) {}
+  ~task_scope() {
+    values_[context] = before_;
+    values_[task] = self_.outer;
+  }
   task_scope(const task_scope&) = delete;
   task_scope& operator=(const task_scope&) = delete;
 
  private:
-  task_scope(context_ref inside, const char* name, void** values) noexcept
-      : context_(&values[static_cast<unsigned>(prim::thread_slot::context)]),
-        before_(*context_),
+  static constexpr auto context = static_cast<unsigned>(prim::thread_slot::context);
+  static constexpr auto task = static_cast<unsigned>(prim::thread_slot::task);
+
+  task_scope(context_ref inside, const char* name, const void* fulfils, void** values) noexcept
+      : values_(values),
+        before_(values[context]),
+        self_{name, fulfils, current_task(values)},
         name_(name, values[static_cast<unsigned>(prim::thread_slot::task_name)]) {
-    *context_ = inside;
+    values[context] = inside;
+    values[task] = &self_;
   }
 
-  void** const context_;
+  void** const values_;
   void* const before_;
+  running_task self_;
   const task_name_scope name_;
 };
 

@@ -28,6 +28,8 @@ namespace heddle::inline HEDDLE_ABI::detail {
 class bulk_result {
  public:
   future<void> get_future() { return promise_.get_future(); }
+  // What happens only after its tasks have ended.
+  const void* event() const noexcept { return access::event(promise_); }
 
   // The first exception; the others are unhandled.
   void fail(std::exception_ptr e) noexcept {
@@ -60,6 +62,7 @@ class bulk_result {
 
 class no_bulk_result {
  public:
+  const void* event() const noexcept { return nullptr; }
   void fail(std::exception_ptr e) noexcept { report_unhandled(std::move(e)); }
   bool unwanted() const noexcept { return false; }
   void complete(bool) noexcept {}
@@ -212,7 +215,7 @@ class bulk_job final : public job {
     if (!claim(index)) return;
     bulk_visit visit(work_.executor);
     {
-      const task_scope around(work_.context(), work_.name());
+      const task_scope around(work_.context(), work_.name(), work_.result().event());
       do {
         visit.count_task();
         if (work_.result().unwanted()) {

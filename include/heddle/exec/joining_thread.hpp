@@ -8,12 +8,14 @@
 #include <utility>
 
 #include <heddle/base/invoke.hpp>
+#include <heddle/base/task_scope.hpp>
 #include <heddle/base/unhandled.hpp>
 #include <heddle/future/future.hpp>
 #include <heddle/future/promise.hpp>
 #include <heddle/prim/config.hpp>
 #include <heddle/prim/stop_token.hpp>
 #include <heddle/prim/thread.hpp>
+#include <heddle/sync/blocking_region.hpp>
 
 namespace heddle::inline HEDDLE_ABI {
 
@@ -36,11 +38,13 @@ class joining_thread {
   joining_thread(std::string name, F&& f, Args&&... args) {
     promise<void> done;
     finished_ = done.get_future();
-    start([name = std::move(name), done = std::move(done), stop = stop_.get_token(),
+    start([end = &detail::access::state(finished_, "joining_thread")->event(),
+           name = std::move(name), done = std::move(done), stop = stop_.get_token(),
            f = std::decay_t<F>(std::forward<F>(f)),
            ... args = std::decay_t<Args>(std::forward<Args>(args))]() mutable {
       prim::set_thread_name(name);
       try {
+        const detail::task_scope around(nullptr, detail::task_name_of(f), end);
         if constexpr (std::invocable<std::decay_t<F>, prim::stop_token, std::decay_t<Args>...>) {
           detail::invoke(std::move(f), std::move(stop), std::move(args)...);
         } else {
@@ -80,9 +84,12 @@ class joining_thread {
   }
 
   // Waits for the end without asking for it, and throws the callable's exception.
-  // Throws no_state when there is no thread.
+  // Throws no_state when there is no thread, would_starve, deadlock_error, forked; then it is as
+  // before.
   void join() {
-    finished_.wait();
+    auto* const state = detail::access::state(finished_, "joining_thread::join");
+    state->require_own_process();
+    wait_or_be_interrupted(state->event(), wait_kind::join);
     thread_.join();
     finished_.get();
   }

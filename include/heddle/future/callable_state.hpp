@@ -70,7 +70,8 @@ class callable_state : public typed_state<R> {
     {
       const task_scope around(
           this->has_context() ? context_of(self())->get() : nullptr,
-          callable().read([](const auto& r) { return task_name_of(*r.template as<F>()); }));
+          callable().read([](const auto& r) { return task_name_of(*r.template as<F>()); }),
+          &this->event());
       try {
         callable().write([&](auto& r) {
           F& f = *r.template as<F>();

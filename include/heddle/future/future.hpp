@@ -26,6 +26,8 @@ template <class T>
 class future;
 template <class T>
 class shared_future;
+template <class T>
+class promise;
 
 namespace detail {
 
@@ -232,6 +234,8 @@ struct access {
   static typed_state<T>* release(future<T>& f) noexcept {
     return std::exchange(f.state_, nullptr);
   }
+  template <class T>
+  static const completion* event(const promise<T>& p) noexcept;
   // For destructors: waits even where the wait cannot be announced, and reads nothing.
   template <class T>
   static void await_regardless(future<T>& f) noexcept {

@@ -139,10 +139,22 @@ class promise {
     }
   }
 
+  friend struct detail::access;
+
   detail::promise_state<T>* state_;
   bool future_taken_ = false;
   bool satisfied_ = false;
 };
+
+namespace detail {
+
+// While the promise has neither a result nor been moved away.
+template <class T>
+const completion* access::event(const promise<T>& p) noexcept {
+  return &p.state_->event();
+}
+
+}  // namespace detail
 
 // A future that is ready. Throws std::bad_alloc, and what making the value throws.
 template <class T>

@@ -107,7 +107,8 @@ class HEDDLE_API future_state : public job {
     finish(e);
   }
 
-  // Waits; on a worker of home() it may do the work itself. Throws would_starve, forked.
+  // Waits; on a worker of home() it may do the work itself. Throws would_starve, forked,
+  // deadlock_error.
   void await() {
     if (!ready()) await_slowly();
   }

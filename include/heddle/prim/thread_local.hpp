@@ -23,6 +23,10 @@ enum class thread_slot : unsigned {
   held_locks,         // sync/ranked_mutex
   caller_of,          // exec/thread_pool: whose task it runs in its own stead
   kernel_number,      // prim/inheriting_lock
+  task,               // base/task_scope
+  wait_slot,          // probe/wait_board
+  reader_row,         // sync/reader_table
+  dictionary_call,    // data/dictionary
   count,
 };
 

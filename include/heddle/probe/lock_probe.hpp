@@ -130,6 +130,32 @@ class HEDDLE_API lock_probe {
   void released() noexcept;
   void passed() noexcept;
 
+  // For a watchdog that looks for deadlocks (track_lock_owners): the calling thread has taken n
+  // units of the object, or will give n. Beside acquired() and passed(), when active(): took() as
+  // soon as it has them, gave() before others can have them. wait_record::rescuers says whose uses
+  // end a wait. Never block for long.
+  void took(std::uint64_t n = 1) noexcept {
+    if (tracks_owners()) use(static_cast<std::int64_t>(n));
+  }
+  void gave(std::uint64_t n = 1) noexcept {
+    if (tracks_owners()) use(-static_cast<std::int64_t>(n));
+  }
+#if HEDDLE_MODEL
+  static constexpr bool tracks_owners() noexcept { return false; }
+#else
+  static bool tracks_owners() noexcept {
+    return (detail::lock_modes.load(prim::relaxed) & detail::lock_mode::owners) != 0;
+  }
+#endif
+  // Somebody has taken or given units whom nobody can name any more.
+  void note_unknown_user() noexcept { state_.fetch_or(unknown_users, prim::relaxed); }
+  bool has_unknown_users() const noexcept {
+    return (state_.load(prim::relaxed) & unknown_users) != 0;
+  }
+
+  // As many as were recorded.
+  std::uint64_t acquisitions() const noexcept;
+
   // prim::thread_number of the thread that holds it; 0 when nobody does, or it is not tracked.
   std::uint32_t owner() const noexcept { return owner_.load(prim::relaxed); }
   bool owned_by_this_thread() const noexcept;
@@ -144,8 +170,12 @@ class HEDDLE_API lock_probe {
 
  private:
   friend class lock_wait;
-  static constexpr unsigned level_shift = 30;  // the level, and below it the record's number or 0
-  static constexpr std::uint32_t number_mask = (1U << level_shift) - 1;
+  // The state: the level, two marks, and the record's number or 0. Level and number change under
+  // the registry's lock.
+  static constexpr unsigned level_shift = 30;
+  static constexpr std::uint32_t has_users = 1U << 29;
+  static constexpr std::uint32_t unknown_users = 1U << 28;
+  static constexpr std::uint32_t number_mask = unknown_users - 1;
 
   // Hidden, so that the library's own calls of them can be inlined.
   [[gnu::visibility("hidden")]] detail::lock_record* record_of() const noexcept;
@@ -153,6 +183,7 @@ class HEDDLE_API lock_probe {
   [[gnu::visibility("hidden")]] detail::lock_figures* figures() const noexcept;
   [[gnu::visibility("hidden")]] unsigned level() const noexcept;
   [[gnu::visibility("hidden")]] void held(bool after_wait, const void* site) noexcept;
+  void use(std::int64_t taken) noexcept;
   void leave() noexcept;
 
   prim::atomic<std::uint32_t> state_{0};

@@ -241,8 +241,10 @@ class blocking_queue {
   bool pass(side where, const wait_limit* limit, Attempt attempt) {
     outcome result = attempt(true);
     if (result == outcome::done) {
-      if (core_.probe(where).active()) [[unlikely]]
+      if (core_.probe(where).active()) [[unlikely]] {
         core_.probe(where).passed();
+        core_.note_user(where);
+      }
       return true;
     }
     if (result == outcome::not_now) {

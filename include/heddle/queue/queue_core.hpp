@@ -150,6 +150,14 @@ class HEDDLE_API queue_core {
   const lock_probe& probe(queue_side side) const noexcept {
     return side == queue_side::put ? put_probe_ : get_probe_;
   }
+  // The calling thread is known as one who puts, or gets.
+  void note_user(queue_side side) noexcept {
+    if (side == queue_side::put) {
+      put_probe_.gave();
+    } else {
+      get_probe_.took();
+    }
+  }
   static constexpr wait_kind kind(queue_side side) noexcept {
     return side == queue_side::put ? wait_kind::full_queue : wait_kind::empty_queue;
   }
@@ -170,6 +178,7 @@ class HEDDLE_API queue_core {
     return side == queue_side::put ? head_ : tail_;
   }
   bool nothing_for(queue_side side, queue_word awaited) const noexcept;
+  bool nothing_for(queue_side side) const noexcept;
   bool announce(queue_side side) noexcept;
   void choose(sleepers& s, queue_side side, wait_queue::chain& woken) noexcept
       HEDDLE_REQUIRES(s.lock);
@@ -229,7 +238,10 @@ class HEDDLE_API queue_wait {
   // Whether the next try decides about sleeping, and has to look at the other side's word.
   bool is_sleepy() const noexcept { return spin_.exhausted(); }
   // It is done.
-  void passed() noexcept { recorded_.passed(); }
+  void passed() noexcept {
+    recorded_.passed();
+    core_.note_user(side_);
+  }
 
  private:
   void relay() noexcept;

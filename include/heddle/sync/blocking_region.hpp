@@ -7,6 +7,7 @@
 #include <heddle/prim/clock.hpp>
 #include <heddle/prim/config.hpp>
 #include <heddle/prim/stop_token.hpp>
+#include <heddle/probe/wait_board.hpp>
 #include <heddle/probe/wait_record.hpp>
 #include <heddle/sync/completion.hpp>
 
@@ -31,7 +32,8 @@ class HEDDLE_API blocking_delegate {
 HEDDLE_API blocking_delegate* current_blocking_delegate() noexcept;
 HEDDLE_API blocking_delegate* exchange_blocking_delegate(blocking_delegate* next) noexcept;
 
-// The scope of one wait. Nests: only the outermost region of a thread tells the delegate.
+// The scope of one wait, which is on the board (probe/wait_board.hpp) meanwhile. Nests: only the
+// outermost region of a thread tells the delegate.
 // Throws what the delegate's enter() throws.
 class HEDDLE_API blocking_region {
  public:
@@ -43,6 +45,7 @@ class HEDDLE_API blocking_region {
  private:
   wait_record& record_;
   blocking_delegate* delegate_;
+  detail::published_wait published_;
 };
 
 // Waits inside this scope are not announced: for those that must not fail. The worker's share of
@@ -78,6 +81,9 @@ class blocking_scope {
 // Runs nothing meanwhile. Throws what the delegate's enter() throws, and then has not waited.
 HEDDLE_API bool wait_for_completion(completion& event, wait_kind kind,
                                     prim::time_point deadline = prim::never);
+// Without a limit, for callers that may throw: throws deadlock_error as well.
+HEDDLE_API void wait_or_be_interrupted(completion& event, wait_kind kind,
+                                       const char* name = nullptr);
 HEDDLE_API bool wait_for_completion(completion& event, wait_kind kind,
                                     const prim::stop_token& stop);
 

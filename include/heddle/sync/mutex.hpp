@@ -21,8 +21,8 @@ namespace heddle::inline HEDDLE_ABI {
 // Fairness: a thread that arrives as the lock is freed may overtake those that sleep.
 // Blocks? lock spins briefly, then sleeps; unlock never sleeps.
 // Memory ordering: unlock synchronizes with the next lock.
-// Throws: lock and the timed forms throw would_starve as blocking_region does, and then do not
-// hold the lock.
+// Throws: lock and the timed forms throw would_starve as blocking_region does, lock also
+// deadlock_error if a watchdog is told to break deadlocks; then they do not hold the lock.
 // Misuse: where locks are checked (check_locks: in a debug build of the library) an unlock of what
 // is not locked, or is held by another thread, and a lock without a deadline by the thread that
 // holds it, end the process with a message that names the lock. Elsewhere these are undefined: the
@@ -95,6 +95,7 @@ class HEDDLE_API HEDDLE_CAPABILITY("mutex") mutex {
     prim::cell<node*> next{nullptr};
     prim::cell<node*> last{nullptr};  // kept in the first node only
   };
+  struct sleeper;
 
   // The word: the locked bit, the bit of whoever changes the queue, the first waiter's address.
   static constexpr std::uintptr_t locked = 1;

@@ -24,14 +24,19 @@ class HEDDLE_API semaphore_core {
  public:
   // Throws std::invalid_argument unless 0 <= permits <= most.
   constexpr semaphore_core(wait_kind kind, std::ptrdiff_t permits, std::ptrdiff_t most)
-      : word_(checked(permits, most)), kind_(kind) {}
+      : word_(checked(permits, most)), units_(units_of(kind, permits)), kind_(kind) {}
   semaphore_core(wait_kind kind, std::ptrdiff_t permits, std::ptrdiff_t most, std::string_view name)
-      : word_(checked(permits, most)), kind_(kind), probe_(kind, this, name) {}
+      : word_(checked(permits, most)),
+        units_(units_of(kind, permits)),
+        kind_(kind),
+        probe_(kind, this, name) {}
 
   bool try_acquire() noexcept {
     if (!take()) return false;
-    if (probe_.active()) [[unlikely]]
+    if (probe_.active()) [[unlikely]] {
       probe_.passed();
+      note_taken();
+    }
     return true;
   }
   bool acquire(const wait_limit& limit) { return try_acquire() || acquire_slow(limit); }
@@ -60,6 +65,11 @@ class HEDDLE_API semaphore_core {
     return static_cast<std::uint64_t>(permits) * one;
   }
   [[noreturn]] static void refuse(std::ptrdiff_t permits, std::ptrdiff_t most);
+  // What those who take them hold. 0: nothing, as with an event, or more than can be counted.
+  static constexpr std::uint32_t units_of(wait_kind kind, std::ptrdiff_t permits) noexcept {
+    const bool held = kind == wait_kind::semaphore && permits <= std::ptrdiff_t{0xffffffff};
+    return held ? static_cast<std::uint32_t>(permits) : 0;
+  }
 
   bool take() noexcept {
     std::uint64_t word = word_.load(prim::relaxed);
@@ -69,11 +79,15 @@ class HEDDLE_API semaphore_core {
     return false;
   }
   bool acquire_slow(const wait_limit& limit);
+  void note_taken() noexcept {
+    if (kind_ == wait_kind::semaphore) probe_.took();
+  }
   bool append(wait_queue::node& n) noexcept;
   bool withdraw(wait_queue::node& n) noexcept;
   bool give(std::uint64_t n, std::uint64_t most) noexcept;
 
   prim::atomic<std::uint64_t> word_;
+  std::uint32_t units_;
   wait_kind kind_;
   prim::short_lock lock_;
   wait_queue queue_ HEDDLE_GUARDED_BY(lock_);

@@ -7,6 +7,7 @@
 #include <heddle/prim/clock.hpp>
 #include <heddle/prim/config.hpp>
 #include <heddle/prim/stop_token.hpp>
+#include <heddle/probe/wait_record.hpp>
 #include <heddle/sync/waiter.hpp>
 
 namespace heddle::inline HEDDLE_ABI {
@@ -23,6 +24,15 @@ class wait_limit {
   prim::time_point deadline() const noexcept { return deadline_; }
   // Null when no stop can be requested.
   const prim::stop_token* stop() const noexcept { return stop_; }
+
+  // What a wait with this limit shows of itself.
+  wait_record record(wait_kind kind, const void* object, const char* name) const noexcept {
+    return {.kind = kind,
+            .object = object,
+            .name = name,
+            .deadline = deadline_,
+            .stoppable = stop_ != nullptr};
+  }
 
   bool over() const noexcept {
     return (stop_ != nullptr && stop_->stop_requested()) ||
@@ -84,6 +94,15 @@ class wait_queue {
     n.listed = true;
     (last_ != nullptr ? last_->after : first_) = &n;
     last_ = &n;
+  }
+
+  // Before all others.
+  void prepend(node& n) noexcept {
+    n.before = nullptr;
+    n.after = first_;
+    n.listed = true;
+    (first_ != nullptr ? first_->before : last_) = &n;
+    first_ = &n;
   }
 
   // False when somebody has taken it.
