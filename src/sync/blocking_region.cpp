@@ -41,8 +41,8 @@ namespace {
 // A thread in the list of a completion. The event takes the node out and wakes the thread, or
 // somebody else does who ends the wait; never both, so one park() is enough.
 struct completion_wait final : wait_record {
-  completion_wait(completion& e, wait_kind kind) noexcept
-      : wait_record{.kind = kind, .object = &e}, event(e) {
+  completion_wait(completion& e, wait_kind what) noexcept
+      : wait_record{.kind = what, .object = &e}, event(e) {
     over = [](const wait_record& r) noexcept {
       return static_cast<const completion_wait&>(r).event.done();
     };

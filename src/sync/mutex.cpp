@@ -15,7 +15,7 @@ namespace heddle::inline HEDDLE_ABI {
 struct mutex::sleeper final : wait_record {
   sleeper(mutex& m, prim::time_point until)
       : wait_record{.kind = wait_kind::mutex, .object = &m, .name = m.name()}, home(m) {
-    owner = [](const void* object) noexcept { return static_cast<const mutex*>(object)->owner(); };
+    owner = [](const void* lock) noexcept { return static_cast<const mutex*>(lock)->owner(); };
     probe = &m.probe_;
     deadline = until;
     if (until == prim::never) interrupt = &interrupted;
