@@ -1,5 +1,6 @@
-// folly::MPMCQueue.
+// folly::MPMCQueue and folly::UMPMCQueue.
 #include <folly/MPMCQueue.h>
+#include <folly/concurrency/UnboundedQueue.h>
 
 #include "rows.hpp"
 
@@ -18,8 +19,20 @@ struct blocking {
   folly::MPMCQueue<item> it;
 };
 
+struct unbounded {
+  explicit unbounded(std::size_t) {}
+  bool push(item i) {
+    it.enqueue(i);
+    return true;
+  }
+  bool pop(item& i) { return it.try_dequeue(i); }
+  folly::UMPMCQueue<item, false> it;
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::run(argc, argv, {{"blocking", bench::carry<blocking>}});
+  return bench::run(argc, argv,
+                    {{"blocking", bench::carry<blocking>},
+                     {"linearizable", bench::transfer<bench::plain<unbounded>>}});
 }
