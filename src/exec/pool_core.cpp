@@ -334,11 +334,11 @@ unsigned pool_core::level_of(job& first, const worker* w) const noexcept {
   }
   const unsigned said = first.level.load(prim::relaxed);
   if (said != 0 && (said & inherited_level) == 0) return said;
-  if (w == nullptr || w->level == 0) {
+  if (w == nullptr || w->mark.level == 0) {
     if (said != 0) first.level.store(0, prim::relaxed);
     return normal_level;
   }
-  return w->level | inherited_level;
+  return w->mark.level | inherited_level;
 }
 
 submission pool_core::submit(const job_chain& given) noexcept {
@@ -636,7 +636,7 @@ void pool_core::execute(worker& w, job* j) noexcept {
   }
   if (bounded_) leave_queue(1);
   const unsigned level = j->level.load(prim::relaxed) & ~inherited_level;
-  const std::uint8_t outer = std::exchange(w.level, static_cast<std::uint8_t>(level));
+  const std::uint8_t outer = w.mark.level.exchange(static_cast<std::uint8_t>(level));
   ++w.depth;
   if (cancelling_.load(prim::acquire)) {
     if (!is_tombstone(j)) discarded_.add();
@@ -645,8 +645,8 @@ void pool_core::execute(worker& w, job* j) noexcept {
     j->run(j, verb::run);
   }
   --w.depth;
-  count_completed(w.level);
-  w.level = outer;
+  count_completed(w.mark.level);
+  w.mark.level = outer;
   // The thread may have lost its slot, or got another, while it ran.
   if (w.held != nullptr) {
     w.held->completed.add();
@@ -675,9 +675,9 @@ void pool_core::count_bulk_tasks(std::uint64_t tasks) noexcept {
     started_.add(count);
     completed_.add(count);
   }
-  if (w == nullptr || w->level == 0 || w->level == normal_level) return;
-  lanes_[w->level - 1].bulk_tasks.add(count);
-  lanes_[w->level - 1].completed.add(count);
+  if (w == nullptr || w->mark.level == 0 || w->mark.level == normal_level) return;
+  lanes_[w->mark.level - 1].bulk_tasks.add(count);
+  lanes_[w->mark.level - 1].completed.add(count);
 }
 
 void pool_core::count_completed(unsigned level) noexcept {

@@ -370,15 +370,14 @@ class worker final : public blocking_delegate, public task_name_sink, public pri
   slot* lent = nullptr;  // what it held when it began to wait
   bool searching = false;
   int bound_to = kernel::unbound;
-  unsigned depth = 0;      // tasks on its stack
-  std::uint8_t level = 0;  // of the task that runs: see job::level
+  unsigned depth = 0;  // tasks on its stack
   prim::parker parker;
   worker* next_spare = nullptr;    // under the sleep mutex
   bool parked_as_spare = false;    // under the sleep mutex
   bool leaving = false;            // counted in leaving_; under the sleep mutex
   bool waiting = false;            // counted in waiting_; under the sleep mutex
   prim::atomic<int> kernel_id{0};  // for the sizer
-  worker_mark mark;
+  worker_mark mark;                // with the level of the task that runs: see job::level
 
   prim::mutex record_mutex;
   const wait_record* waits HEDDLE_GUARDED_BY(record_mutex) = nullptr;

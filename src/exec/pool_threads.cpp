@@ -8,6 +8,7 @@
 #include <heddle/base/task_name.hpp>
 #include <heddle/base/unhandled.hpp>
 #include <heddle/prim/thread_local.hpp>
+#include <heddle/probe/wait_board.hpp>
 
 #include "pool_core.hpp"
 #include "pool_sizing.hpp"
@@ -15,10 +16,7 @@
 namespace heddle::inline HEDDLE_ABI::detail {
 
 worker::worker(pool_core& pool, slot* s, unsigned i) noexcept
-    : core(pool),
-      index(i),
-      held(s),
-      mark{{nullptr, &pool.quiet_event_, nullptr}, pool.options_.name.c_str()} {
+    : core(pool), index(i), held(s), mark(&pool.quiet_event_, pool.options_.name.c_str()) {
   in_child = &worker::forked;
 }
 
@@ -49,6 +47,7 @@ void worker::install() noexcept {
   prim::thread_value(prim::thread_slot::worker) = this;
   prim::thread_value(prim::thread_slot::task_name) = static_cast<task_name_sink*>(this);
   prim::thread_value(prim::thread_slot::task) = static_cast<running_task*>(&mark);
+  show_worker(&mark);
   prim::thread_value(prim::thread_slot::fork_hook) = static_cast<prim::fork_hook*>(this);
   exchange_blocking_delegate(this);
 }
@@ -91,6 +90,7 @@ void worker::uninstall() noexcept {
   exchange_blocking_delegate(nullptr);
   prim::thread_value(prim::thread_slot::fork_hook) = nullptr;
   prim::thread_value(prim::thread_slot::task_name) = nullptr;
+  show_worker(nullptr);
   prim::thread_value(prim::thread_slot::task) = nullptr;
   prim::thread_value(prim::thread_slot::worker) = nullptr;
 }
@@ -119,11 +119,11 @@ void worker::help(executor_ref home, job* j) noexcept {
   }
   core.helped_.add();
   const unsigned its = j->level.load(prim::relaxed) & ~inherited_level;
-  const std::uint8_t outer = std::exchange(level, static_cast<std::uint8_t>(its));
+  const std::uint8_t outer = mark.level.exchange(static_cast<std::uint8_t>(its));
   ++depth;
   j->run(j, verb::help);
   --depth;
-  level = outer;
+  mark.level = outer;
   core.bury_tombstones(*this, its);
 }
 

@@ -55,6 +55,8 @@ struct seen_wait {
 struct seen_thread {
   std::uint32_t number;
   int kernel_thread_id;
+  bool is_worker;
+  std::uint8_t level;  // of a worker's task: see worker_level
 };
 
 // A thread that took or gave units of an object.
@@ -68,7 +70,7 @@ struct seen_use {
 
 // The waits of the process, each by itself seen at one moment. Throws std::bad_alloc.
 std::vector<seen_wait> waits_of_all_threads();
-// The living threads that have waited or are noted as users. Throws std::bad_alloc.
+// The living threads that have waited, are noted as users, or are workers. Throws std::bad_alloc.
 std::vector<seen_thread> threads_on_the_board();
 // Who used these; objects used by somebody who cannot be named any more are left out. Only compares
 // the addresses, unless the object lives. Throws std::bad_alloc.

@@ -89,6 +89,7 @@ struct alignas(destructive_interference) wait_slot final : prim::thread_exit_hoo
   std::uint32_t thread HEDDLE_GUARDED_BY(lock) = 0;  // 0: nobody's
   int kernel_thread_id HEDDLE_GUARDED_BY(lock) = 0;
   use_list* uses HEDDLE_GUARDED_BY(lock) = nullptr;  // made when needed
+  const worker_mark* worker HEDDLE_GUARDED_BY(lock) = nullptr;
 
   prim::atomic<bool> taken{true};
   wait_slot* next = nullptr;  // fixed once others can see the slot
@@ -187,10 +188,12 @@ void wait_slot::survive_fork(bool is_own) noexcept {
   std::construct_at(&lock);
   if (is_own) {
     kernel_thread_id = prim::kernel_thread_id();
+    worker = nullptr;  // of a pool that is not here
     return;
   }
   innermost = nullptr;
   thread = 0;
+  worker = nullptr;
   if (uses != nullptr) uses->clear();
   taken.store(false, prim::relaxed);
 }
@@ -235,6 +238,13 @@ seen_wait wait_slot::look(const published_wait& wait) const {
   return s;
 }
 
+void show_worker(const worker_mark* mark) noexcept {
+  wait_slot* const mine = own_slot();
+  if (mine == nullptr) return;
+  const prim::scoped_lock held(mine->lock);
+  mine->worker = mark;
+}
+
 void published_wait::begin(wait_record& record) noexcept {
   wait_slot* const mine = own_slot();
   if (mine == nullptr) return;
@@ -273,7 +283,8 @@ std::vector<seen_thread> threads_on_the_board() {
     seen_thread seen{};
     {
       const prim::scoped_lock held(s.lock);
-      seen = {s.thread, s.kernel_thread_id};
+      seen = {s.thread, s.kernel_thread_id, s.worker != nullptr, 0};
+      if (s.worker != nullptr) seen.level = s.worker->level;
     }
     if (seen.number != 0) threads.push_back(seen);
   });

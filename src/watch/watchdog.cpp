@@ -1,6 +1,7 @@
 #include <heddle/watch/watchdog.hpp>
 
 #include <heddle/base/unhandled.hpp>
+#include <heddle/exec/task_options.hpp>
 #include <heddle/prim/condition_variable.hpp>
 #include <heddle/prim/fork.hpp>
 #include <heddle/prim/mutex.hpp>
@@ -99,6 +100,12 @@ std::string starvation::to_text() const {
          " times meanwhile\n";
 }
 
+std::string priority_inversion::to_text() const {
+  return thread.to_text() + ": a task of priority " + std::to_string(level) +
+         " waits for thread \"" + slower.name + "\", which runs one of priority " +
+         std::to_string(slower_level) + "\n";
+}
+
 class watchdog::core {
  public:
   explicit core(watchdog_options o) : options_(std::move(o)) {
@@ -131,6 +138,9 @@ class watchdog::core {
     const wait_scan seen;
     look_for_deadlocks(seen);
     look_for_long_waits(seen);
+    if (options_.inversions) look_for_inversions(seen);
+    known_ = std::move(now_);
+    now_.clear();
     scans_.fetch_add(1, std::memory_order_release);
   }
 
@@ -147,6 +157,7 @@ class watchdog::core {
     std::uint64_t acquisitions_at_first = 0;
     bool is_starvation_told = false;
     bool is_length_told = false;
+    bool is_inversion_told = false;
   };
 
   void main() noexcept {
@@ -218,11 +229,10 @@ class watchdog::core {
   }
 
   void look_for_long_waits(const wait_scan& seen) HEDDLE_REQUIRES(scanning_) {
-    std::map<identity, history> now;
     for (std::size_t i = 0; i < seen.waits().size(); ++i) {
       const seen_wait& w = seen.waits()[i];
       const auto before = known_.find(seen.id(i));
-      history& h = now[seen.id(i)];
+      history& h = now_[seen.id(i)];
       h = before != known_.end() ? before->second
                                  : history{.acquisitions_at_first = w.acquisitions};
       const std::uint64_t passed_over =
@@ -244,7 +254,31 @@ class watchdog::core {
         print(t.to_text() + "\n");
       }
     }
-    known_ = std::move(now);
+  }
+
+  // Of those that were there in the last scan, too.
+  void look_for_inversions(const wait_scan& seen) HEDDLE_REQUIRES(scanning_) {
+    std::map<std::uint32_t, unsigned> priorities;
+    for (const detail::seen_thread& t : detail::threads_on_the_board()) {
+      constexpr auto normal = static_cast<unsigned>(priority::normal);
+      if (t.is_worker) priorities[t.number] = t.level == 0 ? normal : t.level - 1U;
+    }
+    for (std::size_t i = 0; i < seen.waits().size(); ++i) {
+      const seen_wait& w = seen.waits()[i];
+      const auto mine = priorities.find(w.thread);
+      if (w.task_count == 0 || w.over || seen.needs(i).are_suspects) continue;
+      if (mine == priorities.end() || !known_.contains(seen.id(i))) continue;
+      history& h = now_[seen.id(i)];
+      for (const std::uint32_t thread : seen.needs(i).threads) {
+        const auto its = priorities.find(thread);
+        if (h.is_inversion_told || its == priorities.end() || its->second <= mine->second) continue;
+        h.is_inversion_told = true;
+        const detail::thread_naming names;
+        tell(options_.on_inversion,
+             priority_inversion{
+                 seen.describe(i, names), mine->second, {thread, names.name(thread)}, its->second});
+      }
+    }
   }
 
   const watchdog_options options_;
@@ -252,7 +286,8 @@ class watchdog::core {
   prim::mutex scanning_;
   std::set<wait_scan::signature> suspected_ HEDDLE_GUARDED_BY(scanning_);  // in the last scan
   std::set<identity> told_ HEDDLE_GUARDED_BY(scanning_);
-  std::map<identity, history> known_ HEDDLE_GUARDED_BY(scanning_);
+  std::map<identity, history> known_ HEDDLE_GUARDED_BY(scanning_);  // from the last scan
+  std::map<identity, history> now_ HEDDLE_GUARDED_BY(scanning_);    // in this one
   std::atomic<std::uint64_t> scans_{0};
   std::atomic<std::uint64_t> deadlocks_{0};
 

@@ -1,8 +1,11 @@
 // What every task has around it while it runs.
 #pragma once
 
+#include <cstdint>
+
 #include <heddle/base/context_slot.hpp>
 #include <heddle/base/task_name.hpp>
+#include <heddle/prim/atomic.hpp>
 #include <heddle/prim/config.hpp>
 #include <heddle/prim/thread_local.hpp>
 
@@ -16,9 +19,47 @@ struct running_task {
   running_task* outer;
 };
 
+// How urgent the task of a worker is, as the pool writes it: 0 when nobody has said, else one more
+// than its priority. Its thread writes it, others read a moment's truth.
+class worker_level {
+ public:
+  operator std::uint8_t() const noexcept {
+#if HEDDLE_MODEL
+    return value_;  // nobody else reads it
+#else
+    return value_.load(prim::relaxed);
+#endif
+  }
+  worker_level& operator=(std::uint8_t level) noexcept {
+#if HEDDLE_MODEL
+    value_ = level;
+#else
+    value_.store(level, prim::relaxed);
+#endif
+    return *this;
+  }
+  // Returns what it was. By its thread alone: not a read-modify-write.
+  std::uint8_t exchange(std::uint8_t level) noexcept {
+    const std::uint8_t before = *this;
+    *this = level;
+    return before;
+  }
+
+ private:
+#if HEDDLE_MODEL
+  std::uint8_t value_ = 0;
+#else
+  prim::atomic<std::uint8_t> value_{0};
+#endif
+};
+
 // The outermost entry on a worker's stack.
 struct worker_mark : running_task {
-  const char* executor_name;
+  worker_mark(const void* end_of_work, const char* executor) noexcept
+      : running_task{nullptr, end_of_work, nullptr}, executor_name(executor) {}
+
+  const char* const executor_name;
+  worker_level level;
 };
 
 inline running_task* current_task(void** values) noexcept {

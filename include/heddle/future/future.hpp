@@ -95,7 +95,7 @@ class [[nodiscard]] future {
 
   // Waits, and gives the value away or throws the exception; `cancelled` and `broken_promise` are
   // such exceptions. Afterwards the future is not valid.
-  // Blocks. Throws no_state; would_starve, forked, and then the future is as before.
+  // Blocks. Throws no_state; would_starve, deadlock_error, forked: then the future is as before.
   T get() {
     state("future::get").await();
     return take();
@@ -107,7 +107,7 @@ class [[nodiscard]] future {
     return take();
   }
 
-  // Blocks until ready. Throws no_state, would_starve, forked.
+  // Blocks until ready. Throws no_state, would_starve, deadlock_error, forked.
   void wait() { state("future::wait").await(); }
 
   // Block until ready or the limit; true when ready. Throw no_state, would_starve, forked.
@@ -132,7 +132,7 @@ class [[nodiscard]] future {
   }
 
   // Waits, and returns the exception that get() would throw, or null. Counts as reading it.
-  // Throws no_state, would_starve, forked, std::bad_alloc.
+  // Throws no_state, would_starve, deadlock_error, forked, std::bad_alloc.
   std::exception_ptr exception() {
     auto& s = state("future::exception");
     s.await();

@@ -39,4 +39,12 @@ class HEDDLE_API published_wait {
   std::uint64_t serial_ = 0;
 };
 
+// The calling thread becomes a worker, or is none any more: null. Nobody looks at the mark before
+// or afterwards.
+#if HEDDLE_MODEL
+inline void show_worker(const worker_mark*) noexcept {}
+#else
+HEDDLE_API void show_worker(const worker_mark* mark) noexcept;
+#endif
+
 }  // namespace heddle::inline HEDDLE_ABI::detail

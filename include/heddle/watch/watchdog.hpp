@@ -28,16 +28,28 @@ struct HEDDLE_API starvation {
   std::string to_text() const;
 };
 
+// A task of a pool waits for a thread that runs a less urgent one, of this pool or another.
+struct HEDDLE_API priority_inversion {
+  waiting_thread thread;
+  unsigned level = 0;     // of its task: a heddle::priority, of which 0 is the most urgent
+  awaited_thread slower;  // one whom it waits for
+  unsigned slower_level = 0;
+
+  // A line. Throws std::bad_alloc.
+  std::string to_text() const;
+};
+
 struct watchdog_options {
   // Between two looks at all waits, of which it takes two to be sure. 0: no thread; scan() looks.
   std::chrono::nanoseconds period = std::chrono::milliseconds(250);
   deadlock_policy policy = deadlock_policy::report;
 
-  // Each deadlock is told once, each starvation and long wait once as long as it lasts,
+  // Each deadlock is told once, each starvation, inversion and long wait once as long as it lasts,
   // on the watchdog's thread, or that which calls scan(). Null ones write to stderr. What they
   // throw goes to the unhandled handler. They do not destroy the watchdog.
   std::function<void(const deadlock&)> on_deadlock{};
   std::function<void(const starvation&)> on_starvation{};
+  std::function<void(const priority_inversion&)> on_inversion{};
   std::function<void(const waiting_thread&)> on_long_wait{};
 
   // Acquisitions by others that make a wait a starvation; 0: none do. Counted for locks that record
@@ -45,6 +57,8 @@ struct watchdog_options {
   // watchdog lives, if it did not record before.
   std::uint64_t passed_over = 10'000;
   bool record_locks = false;
+  // Whether tasks that wait for less urgent ones are told, when two scans have seen them.
+  bool inversions = true;
   // Waits without a deadline that last as long are told; 0: none are.
   std::chrono::nanoseconds long_wait{0};
 };

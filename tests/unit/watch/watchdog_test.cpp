@@ -410,6 +410,34 @@ TEST(watchdog, tells_who_is_passed_over) {
   may_go.count_down();
 }
 
+TEST(watchdog, tells_of_urgent_tasks_that_wait_for_others) {
+  const heddle_test::watchdog patience;
+  std::vector<heddle::priority_inversion> told;
+  watchdog w({.period = 0ns,
+              .on_inversion = [&](const heddle::priority_inversion& i) { told.push_back(i); }});
+  heddle::thread_pool pool({.workers = 2, .name = "mixed"});
+  heddle::mutex table("table");
+  std::latch is_locked(1);
+  std::atomic<bool> ends{false};
+  auto low = pool.submit(heddle::priority::low, named("low", [&] {
+                           const std::lock_guard lock(table);
+                           is_locked.count_down();
+                           while (!ends) std::this_thread::yield();
+                         }));
+  is_locked.wait();
+  auto high =
+      pool.submit(heddle::priority::high, named("high", [&] { const std::lock_guard l(table); }));
+  while (told.empty()) w.scan();
+  w.scan();
+  ends = true;
+  low.get();
+  high.get();
+  ASSERT_THAT(told, SizeIs(1));
+  EXPECT_EQ(told[0].level, static_cast<unsigned>(heddle::priority::high));
+  EXPECT_EQ(told[0].slower_level, static_cast<unsigned>(heddle::priority::low));
+  EXPECT_THAT(told[0].to_text(), AllOf(HasSubstr("(task \"high\")"), HasSubstr("mutex \"table\"")));
+}
+
 TEST(watchdog, tells_long_waits_once) {
   const heddle_test::watchdog patience;
   heddle::manual_reset_event gate("gate");
