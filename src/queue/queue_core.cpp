@@ -41,6 +41,24 @@ void queue_core::record(lock_recording what) {
   get_probe_.record(what, wait_kind::empty_queue, this);
 }
 
+void queue_core::note_passed_observed(queue_side side, std::size_t items) noexcept {
+  for (std::size_t i = 0; i < items; ++i) probe(side).passed();
+  probe(side).took(items);
+}
+
+// Those on the other side are who can end it.
+wait_record queue_core::record_of_wait(queue_side side, const wait_limit& limit) const noexcept {
+  wait_record record = limit.record(kind(side), this, probe(side).name());
+  record.probe = &probe(side);
+  record.rescuers = &probe(side == queue_side::put ? queue_side::get : queue_side::put);
+  record.over = [](const wait_record& r) noexcept {
+    const auto& self = *static_cast<const queue_core*>(r.object);
+    const queue_side of = r.kind == wait_kind::full_queue ? queue_side::put : queue_side::get;
+    return self.closed() || !self.nothing_for(of, self.awaited(of));
+  };
+  return record;
+}
+
 // Sleeping and waking.
 
 bool queue_core::nothing_for(queue_side side, queue_word awaited) const noexcept {
@@ -70,7 +88,7 @@ bool queue_core::append(queue_side side, wait_queue::node& n) noexcept {
   sleepers& s = on(side);
   const prim::scoped_lock lock(s.lock);
   if (closed()) return false;
-  if (s.waking ? !nothing_for(side, {awaited_by(side).load(prim::relaxed)}) : !announce(side)) {
+  if (s.waking ? !nothing_for(side, awaited(side)) : !announce(side)) {
     return false;
   }
   s.queue.append(n);

@@ -266,7 +266,9 @@ class blocking_queue {
 
   // The caller is told of the end.
   bool refuse() noexcept {
-    if (core_.closed()) core_.meet_closer();
+    if (core_.closed()) {
+      items_.alone([this]() noexcept { core_.meet_closer(); });
+    }
     return false;
   }
 
@@ -296,9 +298,13 @@ class blocking_queue {
     std::size_t left = count;
     if constexpr (Items::in_batches && std::is_nothrow_constructible_v<T, decltype(*first)>) {
       const auto item_of = [](Iterator& at) noexcept -> decltype(auto) { return *at; };
-      while (left > 0 && pass(side::put, limit, [&](bool sleepy) {
-               return items_.put_some(core_, first, left, sleepy, item_of);
-             })) {
+      while (left > 0) {
+        const std::size_t before = left;
+        const bool more = pass(side::put, limit, [&](bool sleepy) {
+          return items_.put_some(core_, first, left, sleepy, item_of);
+        });
+        if (!more) break;
+        core_.note_passed(side::put, before - left - 1);
       }
     } else {
       for (; left > 0 && put_within(*first, limit); --left) ++first;
@@ -332,9 +338,7 @@ class blocking_queue {
       }
     } catch (...) {  // the item has stayed
     }
-    if (core_.probe(side::get).active()) [[unlikely]] {
-      for (std::size_t i = 1; i < got; ++i) core_.probe(side::get).passed();
-    }
+    core_.note_passed(side::get, got - 1);
     return got;
   }
 

@@ -162,6 +162,11 @@ class HEDDLE_API queue_core {
     return side == queue_side::put ? wait_kind::full_queue : wait_kind::empty_queue;
   }
   void record(lock_recording what);
+  // So many items were put or taken without a wait.
+  void note_passed(queue_side side, std::size_t items) noexcept {
+    if (probe(side).active()) [[unlikely]]
+      note_passed_observed(side, items);
+  }
 
  private:
   friend class queue_wait;
@@ -177,6 +182,12 @@ class HEDDLE_API queue_core {
   prim::atomic<std::uint64_t>& awaited_by(queue_side side) noexcept {
     return side == queue_side::put ? head_ : tail_;
   }
+  queue_word awaited(queue_side side) const noexcept {
+    return side == queue_side::put ? head() : tail();
+  }
+  void note_passed_observed(queue_side side, std::size_t items) noexcept;
+  wait_record record_of_wait(queue_side side, const wait_limit& limit) const noexcept;
+
   bool nothing_for(queue_side side, queue_word awaited) const noexcept;
   bool nothing_for(queue_side side) const noexcept;
   bool announce(queue_side side) noexcept;

@@ -229,6 +229,17 @@ TEST(BoundedQueueModel, WhoeverIsToldOfTheEndDestroys) {
   });
 }
 
+// Fails when a put that is told of the end does not meet the closer's locks, that of the items too.
+TEST(BoundedQueueModel, WhoeverIsRefusedDestroys) {
+  holds([] {
+    auto* const queue = new bounded_queue<heavy>(1);
+    prim::thread closer([queue] { queue->close(); });
+    if (queue->try_put(heavy(1))) closer.join();
+    delete queue;
+    if (closer.joinable()) closer.join();
+  });
+}
+
 // Fails when the lock is not held around the end.
 TEST(BoundedQueueModel, ItemsUnderALock) {
   holds([] {
