@@ -278,8 +278,7 @@ TEST(RwLockModel, TryLock) {
   });
 }
 
-// A thread that reads twice has its slot once, and is counted once; it does not matter which goes
-// first. Fails when unlock_shared gives up the count first and the writer looks only there.
+// A thread that reads twice has its slot once, and is counted once.
 TEST(RwLockModel, AThreadReadsTwice) {
   holds([] {
     guarded g;
