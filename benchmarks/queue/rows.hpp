@@ -147,9 +147,9 @@ void consume(Consumer& from, tally& all) {
   all.sum += sum;
 }
 
-// From when the first thread begins to when the last one ends, in nanoseconds. (The threads tell the
-// time themselves: the one that waits for them may get a CPU only when they are done.) Producers and
-// consumers are given `timed`, and call it with what is to be measured.
+// From when the first thread begins to when the last one ends, in nanoseconds. (The threads tell
+// the time themselves: the one that waits for them may get a CPU only when they are done.)
+// Producers and consumers are given `timed`, and call it with what is to be measured.
 template <class Produce, class Consume>
 double time_together(unsigned producers, unsigned consumers, Produce producer, Consume consumer) {
   using clock = std::chrono::steady_clock;

@@ -290,7 +290,8 @@ TEST(watchdog_stress, finds_five_deadlocks_among_fifty_threads) {
                  "mutex \"log\""});
   expect(false, {"thread \"permit-left\"", "thread \"permit-right\"", "semaphore \"s1\"",
                  "semaphore \"s2\""});
-  expect(true, {"thread \"parent\"", "thread \"child\"", "the end of other work", "mutex \"state\""});
+  expect(true,
+         {"thread \"parent\"", "thread \"child\"", "the end of other work", "mutex \"state\""});
 
   // A way out of each.
   queue.close();

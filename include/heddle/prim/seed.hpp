@@ -10,8 +10,8 @@ namespace heddle::inline HEDDLE_ABI::prim {
 // A different number at each call; a model returns the same ones in every execution.
 HEDDLE_API std::uint64_t next_seed() noexcept;
 
-// A small number of the calling thread's own, above 0, given out in turn: neighbours differ in their
-// lowest bits.
+// A small number of the calling thread's own, above 0, given out in turn: neighbours differ in
+// their lowest bits.
 HEDDLE_API std::uint32_t thread_number() noexcept;
 
 // xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators", 2016).
