@@ -19,6 +19,17 @@ class contender {
   absl::CondVar changed_;
 };
 
+class shared_contender {
+ public:
+  void lock() { mutex_.Lock(); }
+  void unlock() { mutex_.Unlock(); }
+  void lock_shared() { mutex_.ReaderLock(); }
+  void unlock_shared() { mutex_.ReaderUnlock(); }
+
+ private:
+  absl::Mutex mutex_;
+};
+
 }  // namespace
 
-int main(int argc, char** argv) { return bench::run<contender>(argc, argv); }
+int main(int argc, char** argv) { return bench::run<contender, shared_contender>(argc, argv); }

@@ -1,5 +1,6 @@
 #include <heddle/sync/condition_variable.hpp>
 #include <heddle/sync/mutex.hpp>
+#include <heddle/sync/rw_lock.hpp>
 
 #include <string>
 
@@ -29,4 +30,4 @@ class contender {
 
 }  // namespace
 
-int main(int argc, char** argv) { return bench::run<contender>(argc, argv); }
+int main(int argc, char** argv) { return bench::run<contender, heddle::rw_lock>(argc, argv); }

@@ -4,8 +4,10 @@
 //   lock(), unlock()
 //   record(what)       switches statistics to "off", "sampled" or "all"; may be absent
 //   wait(p), wake()    waits, with the lock held, until p(); wakes who waits; may be absent
-// main is `return bench::run<my_contender>(argc, argv);`: it runs the row that the command line
-// asks for, several times after one time that does not count, and prints the median.
+// and, for the rows of reader-writer locks, a second one with
+//   lock(), unlock(), lock_shared(), unlock_shared()
+// main is `return bench::run<my_contender, my_rw_contender>(argc, argv);`: it runs the row that the
+// command line asks for, several times after one time that does not count, and prints the median.
 //
 // No row is run by the only thread of a process: the C library leaves out the atomic instructions
 // of its mutex there.
@@ -17,9 +19,11 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 namespace bench {
@@ -112,6 +116,48 @@ double contended(Contender& lock, unsigned threads, unsigned inside) {
   });
 }
 
+// ns of wall time an operation, of which so many in a thousand write: a few instructions with the
+// lock held.
+template <class Contender>
+double shared(Contender& lock, unsigned threads, unsigned writes_in_a_thousand) {
+  const std::uint64_t each = 1'600'000 / threads;
+  struct alignas(128) guarded {
+    std::uint64_t one = 0;
+    std::uint64_t other = 0;
+  };
+  guarded data;
+  return median_of(9, [&] {
+    std::barrier begin(static_cast<std::ptrdiff_t>(threads) + 1);
+    std::vector<std::thread> team;
+    for (unsigned t = 0; t < threads; ++t) {
+      team.emplace_back([&, t] {
+        std::uint64_t dice = 88172645463325252ULL + t;
+        std::uint64_t seen = 0;
+        begin.arrive_and_wait();
+        for (std::uint64_t i = 0; i < each; ++i) {
+          dice = work(dice, 1);
+          if ((dice >> 32) % 1000 < writes_in_a_thousand) {
+            lock.lock();
+            ++data.one;
+            ++data.other;
+            lock.unlock();
+          } else {
+            lock.lock_shared();
+            seen += data.one - data.other;
+            lock.unlock_shared();
+          }
+        }
+        if (seen != 0) std::abort();
+      });
+    }
+    begin.arrive_and_wait();
+    const auto start = steady_clock::now();
+    for (std::thread& t : team) t.join();
+    return std::chrono::duration<double, std::nano>(steady_clock::now() - start).count() /
+           static_cast<double>(each * threads);
+  });
+}
+
 // ns for a turn, when two threads wake each other.
 template <class Contender>
 double turns(Contender& lock) {
@@ -136,29 +182,54 @@ double turns(Contender& lock) {
   });
 }
 
+// Stands for the lock that a contender does not have.
+struct none {};
+
+// The rows of mutexes.
 template <class Contender>
-int run(int argc, char** argv) {
-  try {
-    const std::vector<std::string> words(argv + 1, argv + argc);
-    const std::string row = words.at(0);
+double run_mutex(const std::vector<std::string>& words) {
+  if constexpr (std::is_same_v<Contender, none>) {
+    throw std::invalid_argument("this contender has only a reader-writer lock");
+  } else {
+    const std::string& row = words.at(0);
     Contender lock;
-    double figure = 0;
     if (row == "uncontended") {
       if constexpr (requires { lock.record(words.at(1)); }) {
         if (words.size() > 1) lock.record(words.at(1));
       }
-      figure = uncontended(lock);
-    } else if (row == "contended") {
-      figure = contended(lock, static_cast<unsigned>(std::stoul(words.at(1))),
-                         static_cast<unsigned>(std::stoul(words.at(2))));
-    } else if (row == "turns") {
+      return uncontended(lock);
+    }
+    if (row == "contended") {
+      return contended(lock, static_cast<unsigned>(std::stoul(words.at(1))),
+                       static_cast<unsigned>(std::stoul(words.at(2))));
+    }
+    if (row == "turns") {
       if constexpr (requires { lock.wake(); }) {
-        figure = turns(lock);
+        return turns(lock);
       } else {
         throw std::invalid_argument("this contender does not wait");
       }
+    }
+    throw std::invalid_argument("no row " + row);
+  }
+}
+
+template <class Contender, class Shared = none>
+int run(int argc, char** argv) {
+  try {
+    const std::vector<std::string> words(argv + 1, argv + argc);
+    const std::string row = words.at(0);
+    double figure = 0;
+    if (row == "shared") {
+      if constexpr (!std::is_same_v<Shared, none>) {
+        Shared lock;
+        figure = shared(lock, static_cast<unsigned>(std::stoul(words.at(1))),
+                        static_cast<unsigned>(std::stoul(words.at(2))));
+      } else {
+        throw std::invalid_argument("this contender has no reader-writer lock");
+      }
     } else {
-      throw std::invalid_argument("no row " + row);
+      figure = run_mutex<Contender>(words);
     }
     std::printf("%.4g\n", figure);
     return 0;

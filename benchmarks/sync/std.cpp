@@ -1,6 +1,7 @@
-// std::mutex and std::condition_variable.
+// std::mutex, std::condition_variable and std::shared_mutex.
 #include <condition_variable>
 #include <mutex>
+#include <shared_mutex>
 
 #include "rows.hpp"
 
@@ -25,4 +26,4 @@ class contender {
 
 }  // namespace
 
-int main(int argc, char** argv) { return bench::run<contender>(argc, argv); }
+int main(int argc, char** argv) { return bench::run<contender, std::shared_mutex>(argc, argv); }

@@ -1,5 +1,6 @@
-// oneTBB's mutex that sleeps.
+// oneTBB's locks that sleep.
 #include <oneapi/tbb/mutex.h>
+#include <oneapi/tbb/rw_mutex.h>
 
 #include "rows.hpp"
 
@@ -16,4 +17,4 @@ class contender {
 
 }  // namespace
 
-int main(int argc, char** argv) { return bench::run<contender>(argc, argv); }
+int main(int argc, char** argv) { return bench::run<contender, tbb::rw_mutex>(argc, argv); }

@@ -1,5 +1,6 @@
-// oneTBB's spin lock: for comparison, since it never sleeps and knows nobody who waits.
+// oneTBB's spin locks: for comparison, since they never sleep and know nobody who waits.
 #include <tbb/spin_mutex.h>
+#include <tbb/spin_rw_mutex.h>
 
 #include "rows.hpp"
 
@@ -16,4 +17,4 @@ class contender {
 
 }  // namespace
 
-int main(int argc, char** argv) { return bench::run<contender>(argc, argv); }
+int main(int argc, char** argv) { return bench::run<contender, tbb::spin_rw_mutex>(argc, argv); }
