@@ -39,7 +39,7 @@ std::string object_of(const waiting_thread& t) {
   if (t.kind == wait_kind::shutdown) kind = "the end of the work of";
   if (t.kind == wait_kind::several) kind = "one of several futures";
   std::string o(kind);
-  if (!t.object_name.empty()) o += " " + quoted(t.object_name);
+  if (!t.object_name.empty()) o.append(" ").append(quoted(t.object_name));
   return o;
 }
 
@@ -69,7 +69,7 @@ std::string names(const std::vector<awaited_thread>& threads) {
   std::string all;
   for (std::size_t i = 0; i < threads.size(); ++i) {
     if (i > 0) all += i + 1 == threads.size() ? " and " : ", ";
-    all += "thread " + quoted(threads[i].name);
+    all.append("thread ").append(quoted(threads[i].name));
   }
   return all;
 }
@@ -97,24 +97,30 @@ void write(json_writer& json, std::string_view name, const std::vector<waiting_t
 }  // namespace
 
 std::string waiting_thread::to_text() const {
-  std::string line = "thread " + quoted(name);
-  if (!tasks.empty()) line += " (task " + quoted(tasks.front()) + ")";
-  line += " has waited " + text(waited) + " for " + object_of(*this);
-  if (!awaits.empty()) line.append(", ").append(part_of_owners(*this)).append(" ") += names(awaits);
+  std::string line = "thread ";
+  line.append(quoted(name));
+  if (!tasks.empty()) line.append(" (task ").append(quoted(tasks.front())).append(")");
+  line.append(" has waited ").append(text(waited)).append(" for ").append(object_of(*this));
+  if (!awaits.empty()) {
+    line.append(", ").append(part_of_owners(*this)).append(" ").append(names(awaits));
+  }
   return line;
 }
 
 std::string deadlock::to_text() const {
-  std::string page = is_certain ? "deadlock" : "suspected deadlock";
-  page += threads.size() == 1 ? " of a thread with itself:\n"
-                              : " of " + std::to_string(threads.size()) + " threads:\n";
-  for (const waiting_thread& t : threads) page += "  " + t.to_text() + "\n";
-  if (!behind.empty()) page += "  and behind them:\n";
-  for (const waiting_thread& t : behind) page += "    " + t.to_text() + "\n";
+  std::string page = is_certain ? "deadlock of " : "suspected deadlock of ";
+  if (threads.size() == 1) {
+    page.append("a thread with itself:\n");
+  } else {
+    page.append(std::to_string(threads.size())).append(" threads:\n");
+  }
+  for (const waiting_thread& t : threads) page.append("  ").append(t.to_text()).append("\n");
+  if (!behind.empty()) page.append("  and behind them:\n");
+  for (const waiting_thread& t : behind) page.append("    ").append(t.to_text()).append("\n");
   for (const waiting_thread& t : threads) {
-    if (t.number == interrupted) {
-      page += "  broken: the wait of thread " + quoted(t.name) + " was ended by deadlock_error\n";
-    }
+    if (t.number != interrupted) continue;
+    page.append("  broken: the wait of thread ").append(quoted(t.name));
+    page.append(" was ended by deadlock_error\n");
   }
   return page;
 }
