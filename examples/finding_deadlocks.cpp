@@ -96,8 +96,15 @@ void report_a_suspicion() {
 void show_who_waits() { std::fputs(heddle::wait_graph().to_text().c_str(), stdout); }
 // [graph end]
 
+heddle::thread_pool_options workers(unsigned count, const char* name) {
+  heddle::thread_pool_options options;
+  options.workers = count;
+  options.name = name;
+  return options;
+}
+
 void look_at_all_waits() {
-  heddle::thread_pool pool({.workers = 2, .name = "loaders"});
+  heddle::thread_pool pool(workers(2, "loaders"));
   heddle::manual_reset_event network("network");
   auto page = pool.submit(heddle::named("load page", [&] {
     auto image = pool.submit(heddle::named("load image", [&] { network.wait(); }));

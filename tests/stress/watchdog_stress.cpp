@@ -39,10 +39,17 @@ using heddle::named;
 using heddle::watchdog;
 using testing::HasSubstr;
 
+heddle::thread_pool_options workers(unsigned count, const char* name) {
+  heddle::thread_pool_options options;
+  options.workers = count;
+  options.name = name;
+  return options;
+}
+
 // Nothing in it ever stops for good, but everything in it waits for everything else.
 class busy_threads {
  public:
-  explicit busy_threads(unsigned count) : pool_({.workers = 2, .name = "busy"}) {
+  explicit busy_threads(unsigned count) : pool_(workers(2, "busy")) {
     for (unsigned i = 0; i < count; ++i) {
       threads_.emplace_back("busy " + std::to_string(i), [this] { work(); });
     }
@@ -208,7 +215,7 @@ TEST(watchdog_stress, finds_five_deadlocks_among_fifty_threads) {
   joining_thread lock_right("lock-right", [&] { cross(m2, m1); });
 
   // A task waits for the result of one that waits for its lock.
-  heddle::thread_pool pool({.workers = 2, .name = "five"});
+  heddle::thread_pool pool(workers(2, "five"));
   heddle::mutex table("table");
   meeting_point tasks;
   auto asking = pool.submit(named("asking", [&] {

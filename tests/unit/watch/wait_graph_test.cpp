@@ -240,6 +240,13 @@ TEST(wait_scan, a_signature_is_the_same_for_the_same_waits_only) {
 
 // Real waits.
 
+heddle::thread_pool_options workers(unsigned count, const char* name) {
+  heddle::thread_pool_options options;
+  options.workers = count;
+  options.name = name;
+  return options;
+}
+
 template <class Condition>
 void wait_until(Condition holds) {
   while (!holds()) std::this_thread::yield();
@@ -311,7 +318,7 @@ TEST_F(wait_graph_test, tells_which_waits_end_by_themselves) {
 }
 
 TEST_F(wait_graph_test, tells_the_tasks_and_the_pool_of_a_worker) {
-  heddle::thread_pool pool({.workers = 1, .name = "loaders"});
+  heddle::thread_pool pool(workers(1, "loaders"));
   heddle::manual_reset_event gate("gate");
   auto outer = pool.submit(heddle::named(
       "outer", [&] { pool.submit(heddle::named("inner", [&] { gate.wait(); })).get(); }));

@@ -47,6 +47,13 @@ using testing::IsEmpty;
 using testing::SizeIs;
 using testing::UnorderedElementsAre;
 
+heddle::thread_pool_options workers(unsigned count, const char* name) {
+  heddle::thread_pool_options options;
+  options.workers = count;
+  options.name = name;
+  return options;
+}
+
 std::vector<std::string> names(const deadlock& d) {
   std::vector<std::string> all;
   for (const auto& t : d.threads) all.push_back(t.name);
@@ -172,7 +179,7 @@ TEST(watchdog, a_thread_that_locks_twice_waits_for_itself) {
 
 TEST(watchdog, breaks_a_circle_of_a_lock_and_a_result) {
   dog d(deadlock_policy::interrupt);
-  heddle::thread_pool pool({.workers = 2, .name = "work"});
+  heddle::thread_pool pool(workers(2, "work"));
   heddle::mutex table("table");
   meeting both(2);
   std::atomic<int> thrown{0};
@@ -234,7 +241,7 @@ TEST(watchdog, a_pool_that_cannot_end_is_told) {
   dog d;
   heddle::mutex m("m");
   std::optional<heddle::thread_pool> pool;
-  pool.emplace(heddle::thread_pool_options{.workers = 1, .name = "ending"});
+  pool.emplace(workers(1, "ending"));
   heddle::manual_reset_event is_locked;
   joining_thread ender("ender", [&] {
     const std::lock_guard lock(m);
@@ -415,7 +422,7 @@ TEST(watchdog, tells_of_urgent_tasks_that_wait_for_others) {
   std::vector<heddle::priority_inversion> told;
   watchdog w({.period = 0ns,
               .on_inversion = [&](const heddle::priority_inversion& i) { told.push_back(i); }});
-  heddle::thread_pool pool({.workers = 2, .name = "mixed"});
+  heddle::thread_pool pool(workers(2, "mixed"));
   heddle::mutex table("table");
   std::latch is_locked(1);
   std::atomic<bool> ends{false};
