@@ -202,13 +202,15 @@ class HEDDLE_API HEDDLE_CAPABILITY("shared_mutex") rw_lock {
   void unlock_shared() noexcept HEDDLE_RELEASE_SHARED() {
     if (lock_probe::checked()) [[unlikely]]
       check_unlock_shared();
-    if (detail::reader_row* const row = detail::reader_row::mine()) {
-      if (auto* const slot = row->find(this)) {
+    const state s = now();
+    if (s.may_be_in_table()) {  // which a reader in the table sees until it leaves
+      detail::reader_row* const row = detail::reader_row::mine();
+      auto* const slot = row != nullptr ? row->find(this) : nullptr;
+      if (slot != nullptr) {
         row->give_up(*slot);  // touches the row, and not the lock
         return;
       }
     }
-    const state s = now();
     if (s.is_last_and_wanted() || !exchange(s, s.without_reader(), prim::release)) leave_slow();
   }
 
