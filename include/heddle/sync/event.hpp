@@ -41,7 +41,7 @@ class HEDDLE_API manual_reset_event {
 
   // Setting what is set changes nothing.
   void set() noexcept;
-  void reset() noexcept { word_.fetch_and(~is_set_bit, prim::acq_rel); }
+  void reset() noexcept { word_.fetch_and(~is_set_bit, prim::acquire); }
   bool is_set() const noexcept { return (word_.load(prim::acquire) & is_set_bit) != 0; }
 
   void wait() { wait_within(wait_limit()); }
