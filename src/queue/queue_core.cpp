@@ -152,8 +152,9 @@ void queue_core::close() noexcept {
 
 void queue_core::meet_closer() noexcept { const prim::scoped_lock lock(getters_.lock); }
 
-// Done, and joined. While the bit is set the word changes under the lock, so that whoever joins
-// without having slept knows by the lock that the last task_done() has left.
+// Done, and joined. Without the bit, the exchange is the last access of task_done(). With it the
+// word changes under the lock, and those who sleep leave only when they were woken, or through the
+// lock.
 
 void queue_core::task_done(std::size_t n) {
   queue_word seen{done_.load(prim::relaxed)};
@@ -190,12 +191,9 @@ bool queue_core::finish_under_lock(queue_word& seen, queue_word next) noexcept {
 }
 
 bool queue_core::join(const wait_limit& limit) {
-  {
-    const prim::scoped_lock lock(join_lock_);
-    // In this order: an item that is put meanwhile may make it false, but never true.
-    const queue_word done{done_.load(prim::acquire)};
-    if (done.at() == tail().at()) return true;
-  }
+  // In this order: an item that is put meanwhile may make it false, but never true.
+  const queue_word done{done_.load(prim::acquire)};
+  if (done.at() == tail().at()) return true;
   if (limit.over()) return false;
   wait_record record = limit.record(wait_kind::join, this, get_probe_.name());
   const blocking_region region(record);

@@ -188,9 +188,7 @@ class blocking_queue {
   std::default_sentinel_t end() const noexcept { return {}; }
 
   // Refuses puts from now on, and wakes all who wait. Again: nothing. Never blocks.
-  void close() noexcept {
-    items_.alone([this]() noexcept { core_.close(); });
-  }
+  void close() noexcept { core_.close(); }
   bool closed() const noexcept { return core_.closed(); }
 
   // n of the items that were taken are done with. Throws std::invalid_argument when fewer than n
@@ -266,9 +264,7 @@ class blocking_queue {
 
   // The caller is told of the end.
   bool refuse() noexcept {
-    if (core_.closed()) {
-      items_.alone([this]() noexcept { core_.meet_closer(); });
-    }
+    if (core_.closed()) core_.meet_closer();
     return false;
   }
 

@@ -71,12 +71,6 @@ class item_heap {
     return queue_outcome::done;
   }
 
-  template <class F>
-  void alone(F&& f) {
-    const prim::scoped_lock lock(mutex_);
-    std::forward<F>(f)();
-  }
-
  private:
   struct node {
     node(T&& i, std::uint64_t n) : item(std::move(i)), number(n) {}

@@ -79,12 +79,6 @@ class locked_ring {
     return queue_outcome::done;
   }
 
-  template <class F>
-  void alone(F&& f) {
-    const prim::scoped_lock lock(mutex_);
-    std::forward<F>(f)();
-  }
-
  private:
   using slot = element_slot<T>;
 

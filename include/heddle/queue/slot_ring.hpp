@@ -84,12 +84,6 @@ class slot_ring {
     return queue_outcome::done;
   }
 
-  // Nothing else may be under way while the core is closed in there.
-  template <class F>
-  void alone(F&& f) {
-    std::forward<F>(f)();
-  }
-
  private:
   using position = queue_core::position;
   static constexpr position vacant = 0;

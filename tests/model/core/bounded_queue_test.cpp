@@ -37,7 +37,7 @@ TEST(BoundedQueueModel, AConsumerSleepsAndGetsAll) {
 }
 
 // Two consumers sleep; the second put may come before the first one's sleeper is awake. Fails when
-// relay wakes nobody and sets no bit, and when the bit is not cleared when one is chosen.
+// relay wakes nobody, or sets no bit.
 TEST(BoundedQueueModel, TwoConsumersSleepAndEachGetsOne) {
   holds([] {
     bounded_queue<int> queue(2);
@@ -52,8 +52,7 @@ TEST(BoundedQueueModel, TwoConsumersSleepAndEachGetsOne) {
   });
 }
 
-// Fails when has_taken wakes nobody, when a put that finds its slot still filled goes on, and when
-// full is taken for "somebody is emptying a slot".
+// Fails when has_taken wakes nobody, and when a get in its middle is taken for a full queue.
 TEST(BoundedQueueModel, ProducersSleepUntilThereIsRoom) {
   holds([] {
     bounded_queue<int> queue(1);
@@ -196,8 +195,28 @@ TEST(BoundedQueueModel, JoinAgainstTaskDone) {
   });
 }
 
-// Fails when task_done touches the queue after a joiner can see it, or the joiner does not meet the
-// lock.
+// One item is open all the time until the second one is done. Fails when join reads the tail before
+// it reads what is done.
+TEST(BoundedQueueModel, JoinedMeansThatAllWasDoneAtOnce) {
+  holds([] {
+    bounded_queue<int> queue(2);
+    prim::cell<int> work;
+    queue.put(1);
+    queue.get();
+    prim::thread worker([&] {
+      queue.put(2);
+      queue.task_done();
+      queue.get();
+      work.set(1);
+      queue.task_done();
+    });
+    queue.join();
+    model::check(work.get() == 1);
+    worker.join();
+  });
+}
+
+// Fails when task_done wakes under the lock.
 TEST(BoundedQueueModel, WhoeverHasJoinedDestroys) {
   holds([] {
     auto* const queue = new bounded_queue<int>(1);
@@ -212,8 +231,7 @@ TEST(BoundedQueueModel, WhoeverHasJoinedDestroys) {
   });
 }
 
-// Fails when a get that is told of the end does not meet the closer's lock, and when close wakes
-// under that lock.
+// Fails when a get that is told of the end does not meet the closer's lock.
 TEST(BoundedQueueModel, WhoeverIsToldOfTheEndDestroys) {
   holds([] {
     auto* const queue = new bounded_queue<int>(1);
@@ -229,7 +247,7 @@ TEST(BoundedQueueModel, WhoeverIsToldOfTheEndDestroys) {
   });
 }
 
-// Fails when a put that is told of the end does not meet the closer's locks, that of the items too.
+// Fails when a put that is told of the end does not meet the closer's lock.
 TEST(BoundedQueueModel, WhoeverIsRefusedDestroys) {
   holds([] {
     auto* const queue = new bounded_queue<heavy>(1);
@@ -240,7 +258,7 @@ TEST(BoundedQueueModel, WhoeverIsRefusedDestroys) {
   });
 }
 
-// Fails when the lock is not held around the end.
+// Fails when the ends are moved without the lock.
 TEST(BoundedQueueModel, ItemsUnderALock) {
   holds([] {
     bounded_queue<heavy> queue(1);
