@@ -81,12 +81,12 @@ production::part::~part() {
 }
 
 void production::has_failed(side s, unsigned index, std::exception_ptr what) noexcept {
-  bool further = true;
+  bool further = false;
   {
     const std::lock_guard lock(mutex_);
     ++errors_;
-    if (first_ == nullptr) {
-      further = false;
+    further = first_ != nullptr;
+    if (!further) {
       try {
         try {
           std::rethrow_exception(what);

@@ -272,7 +272,7 @@ class blocking_queue {
   bool put_within(U&& item, const wait_limit* limit) {
     if constexpr (std::is_same_v<U, T>) {
       return pass(side::put, limit,
-                  [&](bool sleepy) { return items_.put(core_, std::move(item), sleepy); });
+                  [&](bool sleepy) { return items_.put(core_, std::forward<U>(item), sleepy); });
     } else {
       T made(std::forward<U>(item));
       return put_within(std::move(made), limit);
