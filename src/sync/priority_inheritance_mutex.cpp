@@ -6,10 +6,11 @@ namespace heddle::inline HEDDLE_ABI {
 // Without spinning: a thread that spins does not lend its priority.
 bool priority_inheritance_mutex::lock_slow(prim::time_point deadline) {
   if (deadline != prim::never && prim::clock::now() >= deadline) return false;
-  wait_record record{wait_kind::mutex, this, name(), prim::clock::now(),
-                     [](const void* object) noexcept {
-                       return static_cast<const priority_inheritance_mutex*>(object)->owner();
-                     }};
+  wait_record record{.kind = wait_kind::mutex, .object = this, .name = name()};
+  record.owner = [](const void* object) noexcept {
+    return static_cast<const priority_inheritance_mutex*>(object)->owner();
+  };
+  record.probe = &probe_;
   record.deadline = deadline;
   const blocking_region region(record);
   return lock_.lock_until(deadline);

@@ -29,6 +29,8 @@ namespace heddle::inline HEDDLE_ABI {
 // Memory ordering: unlock synchronizes with the next lock.
 // Throws: lock and the timed forms throw would_starve as blocking_region does, and then do not
 // hold the lock.
+// A watchdog tells of deadlocks with it, but cannot break them here: the kernel's wait ends by the
+// lock or the deadline.
 // Misuse: as heddle::mutex tells it where locks are checked. A thread must not end while it holds
 // the lock: others may then wait for it for ever.
 // Kernel: waits with a deadline inherit since Linux 5.14. Before, and where the kernel refuses a
