@@ -215,9 +215,9 @@ TEST(watchdog_stress, finds_five_deadlocks_among_fifty_threads) {
   joining_thread lock_right("lock-right", [&] { cross(m2, m1); });
 
   // A task waits for the result of one that waits for its lock.
-  heddle::thread_pool pool(workers(2, "five"));
   heddle::mutex table("table");
   meeting_point tasks;
+  heddle::thread_pool pool(workers(2, "five"));  // ends first: nobody may wait for the answer
   auto asking = pool.submit(named("asking", [&] {
     const std::lock_guard lock(table);
     auto answer = pool.submit(named("answering", [&] {

@@ -179,10 +179,10 @@ TEST(watchdog, a_thread_that_locks_twice_waits_for_itself) {
 
 TEST(watchdog, breaks_a_circle_of_a_lock_and_a_result) {
   dog d(deadlock_policy::interrupt);
-  heddle::thread_pool pool(workers(2, "work"));
   heddle::mutex table("table");
   meeting both(2);
   std::atomic<int> thrown{0};
+  heddle::thread_pool pool(workers(2, "work"));  // ends first: nobody may wait for the inner task
   auto outer = pool.submit(named("outer", [&] {
     const std::lock_guard lock(table);
     auto inner = pool.submit(named("inner", [&] {
