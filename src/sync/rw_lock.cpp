@@ -6,6 +6,13 @@
 #include <optional>
 
 namespace heddle::inline HEDDLE_ABI {
+namespace {
+
+// Each look takes the lock's cache line from those who work with it, so a thread that spins looks
+// ever less often.
+constexpr unsigned most_turns_between_looks = 16;
+
+}  // namespace
 
 // A writer first claims the lock: from then on there is no other writer and no further reader. Then
 // it waits for the readers that are there, in the table and counted. Who gives up meanwhile lets go
@@ -69,12 +76,14 @@ template <class Try>
 bool rw_lock::wait_in_turn(sleeper& me, const wait_limit& limit, announced_wait& wait,
                            Try attempt) {
   prim::patience spin;
+  unsigned turns = 1;  // until the next look
   for (;;) {
     const outcome o = attempt();
     if (o == outcome::done) return true;
     if (o == outcome::again) continue;
     if (!spin.exhausted()) {
-      spin.wait();
+      for (unsigned i = 0; i < turns && !spin.exhausted(); ++i) spin.wait();
+      turns = std::min(2 * turns, most_turns_between_looks);
       continue;
     }
     if (limit.over()) return false;
@@ -84,6 +93,7 @@ bool rw_lock::wait_in_turn(sleeper& me, const wait_limit& limit, announced_wait&
     if (me.granted) return true;
     ++me.overtaken;
     spin = prim::patience();
+    turns = 1;
   }
 }
 
