@@ -27,6 +27,8 @@ using heddle::lock_statistics;
 using heddle::lock_wait;
 using heddle::wait_kind;
 
+constexpr int thing = 0;  // what the probes belong to
+
 // A switch of the process as a test wants it, and afterwards as it was.
 class recording {
  public:
@@ -94,14 +96,14 @@ TEST(lock_probe, an_empty_name_is_none) {
 }
 
 TEST(lock_probe, counts_acquisitions_waits_and_holds_of_one_object) {
-  lock_probe p(wait_kind::mutex, &p, "counted");
+  lock_probe p(wait_kind::mutex, &thing, "counted");
   p.record(lock_recording::all, wait_kind::mutex, &p);
   for (int i = 0; i < 9; ++i) hold(p);
   hold(p, 2000us);
   hold_after_wait(p, 3ms);
   const lock_statistics s = p.statistics();
   EXPECT_EQ(s.name, "counted");
-  EXPECT_EQ(s.object, &p);
+  EXPECT_EQ(s.object, &thing);
   EXPECT_EQ(s.acquisitions, 11u);
   EXPECT_EQ(s.contended, 1u);
   EXPECT_EQ(s.given_up, 0u);
@@ -116,7 +118,7 @@ TEST(lock_probe, counts_acquisitions_waits_and_holds_of_one_object) {
 }
 
 TEST(lock_probe, measures_about_one_hold_in_sixteen_when_it_samples) {
-  lock_probe p(wait_kind::mutex, &p, "sampled");
+  lock_probe p(wait_kind::mutex, &thing, "sampled");
   p.record(lock_recording::sampled, wait_kind::mutex, &p);
   for (int i = 0; i < 16'000; ++i) hold(p);
   const lock_statistics s = p.statistics();
@@ -128,7 +130,7 @@ TEST(lock_probe, measures_about_one_hold_in_sixteen_when_it_samples) {
 // Every second hold is another one than the others: a sample at a fixed even distance would see one
 // kind only.
 TEST(lock_probe, a_sample_meets_every_turn_of_a_program_that_takes_turns) {
-  lock_probe p(wait_kind::mutex, &p, "turns");
+  lock_probe p(wait_kind::mutex, &thing, "turns");
   p.record(lock_recording::sampled, wait_kind::mutex, &p);
   std::uint64_t measured[2] = {};
   for (int i = 0; i < 8'000; ++i) {
@@ -142,7 +144,7 @@ TEST(lock_probe, a_sample_meets_every_turn_of_a_program_that_takes_turns) {
 
 TEST(lock_probe, stops_recording_when_told) {
   const checking off(false);
-  lock_probe p(wait_kind::mutex, &p, "stopped");
+  lock_probe p(wait_kind::mutex, &thing, "stopped");
   p.record(lock_recording::all, wait_kind::mutex, &p);
   hold(p);
   p.record(lock_recording::off, wait_kind::mutex, &p);
@@ -168,7 +170,7 @@ TEST(lock_probe, records_all_locks_of_the_process) {
 }
 
 TEST(lock_probe, counts_what_was_given_up) {
-  lock_probe p(wait_kind::semaphore, &p, "given up");
+  lock_probe p(wait_kind::semaphore, &thing, "given up");
   p.record(lock_recording::sampled, wait_kind::semaphore, &p);
   {
     lock_wait wait(p, wait_kind::semaphore, &p);
@@ -186,7 +188,7 @@ TEST(lock_probe, counts_what_was_given_up) {
 }
 
 TEST(lock_probe, several_threads_may_pass_at_once) {
-  lock_probe p(wait_kind::semaphore, &p, "passed");
+  lock_probe p(wait_kind::semaphore, &thing, "passed");
   p.record(lock_recording::all, wait_kind::semaphore, &p);
   heddle_test::run_together(4, [&](unsigned) {
     for (int i = 0; i < 1000; ++i) {
@@ -251,7 +253,7 @@ TEST(lock_probe, tells_the_handler_of_long_waits) {
     told_name = w.name;
     ++told;
   };
-  lock_probe p(wait_kind::mutex, &p, "slow");
+  lock_probe p(wait_kind::mutex, &thing, "slow");
   p.record(lock_recording::sampled, wait_kind::mutex, &p);
   heddle::set_long_wait_handler(tell, 2ms);
   hold_after_wait(p, 0ms);
@@ -268,7 +270,7 @@ TEST(lock_probe, tells_the_handler_of_long_waits) {
 
 TEST(lock_probe, statistics_outlive_a_named_object_and_add_up_by_name) {
   for (int i = 0; i < 3; ++i) {
-    lock_probe p(wait_kind::mutex, &p, "short-lived");
+    lock_probe p(wait_kind::mutex, &thing, "short-lived");
     p.record(lock_recording::all, wait_kind::mutex, &p);
     hold(p);
   }
@@ -290,8 +292,8 @@ TEST(lock_probe, what_was_never_recorded_leaves_nothing_behind) {
 }
 
 TEST(lock_probe, snapshots_are_sorted_by_total_wait) {
-  lock_probe a(wait_kind::mutex, &a, "sorted a");
-  lock_probe b(wait_kind::mutex, &b, "sorted b");
+  lock_probe a(wait_kind::mutex, &thing, "sorted a");
+  lock_probe b(wait_kind::mutex, &thing, "sorted b");
   a.record(lock_recording::all, wait_kind::mutex, &a);
   b.record(lock_recording::all, wait_kind::mutex, &b);
   hold_after_wait(a, 1ms);
@@ -306,7 +308,7 @@ TEST(lock_probe, names_and_snapshots_from_many_threads) {
   const recording on(lock_recording::sampled);
   heddle_test::run_together(4, [&](unsigned index) {
     for (int i = 0; i < 200; ++i) {
-      lock_probe p(wait_kind::mutex, &p, "of thread " + std::to_string(index));
+      lock_probe p(wait_kind::mutex, &thing, "of thread " + std::to_string(index));
       hold(p);
       if (i % 50 == 0) heddle::lock_snapshot();
     }
@@ -320,7 +322,7 @@ TEST(lock_probe, names_and_snapshots_from_many_threads) {
 
 TEST(lock_probe, a_snapshot_never_has_more_contended_than_all) {
   const heddle_test::watchdog dog;
-  lock_probe p(wait_kind::mutex, &p, "racing");
+  lock_probe p(wait_kind::mutex, &thing, "racing");
   p.record(lock_recording::all, wait_kind::mutex, &p);
   std::atomic<bool> stop{false};
   std::thread holder([&] {
@@ -339,7 +341,7 @@ TEST(lock_probe, a_snapshot_never_has_more_contended_than_all) {
 }
 
 TEST(lock_probe, goes_on_in_a_forked_child) {
-  lock_probe p(wait_kind::mutex, &p, "forked");
+  lock_probe p(wait_kind::mutex, &thing, "forked");
   p.record(lock_recording::all, wait_kind::mutex, &p);
   p.acquired(nullptr);
   const pid_t child = fork();
@@ -361,7 +363,7 @@ using lock_probe_death = testing::Test;
 
 TEST(lock_probe_death, misuse_ends_the_process_and_names_the_object_and_its_holder) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  lock_probe p(wait_kind::mutex, &p, "till");
+  lock_probe p(wait_kind::mutex, &thing, "till");
   EXPECT_DEATH(p.misused("unlock of", wait_kind::mutex, &p),
                "heddle: unlock of a mutex \"till\" \\(0x.*\\), which is held by nobody");
   EXPECT_DEATH(
