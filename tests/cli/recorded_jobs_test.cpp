@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -55,9 +56,10 @@ class job_tree : public fake_tree {
 
  private:
   static std::string line(std::size_t threads, nanoseconds used) {
-    return std::to_string(job) + " (x) R 1 1 1 0 -1 0 0 0 0 0 " +
-           std::to_string(used * ::sysconf(_SC_CLK_TCK) / 1s) + " 0 0 0 20 0 " +
-           std::to_string(threads) + " 0 1000 0 0\n";
+    std::ostringstream text;
+    text << job << " (x) R 1 1 1 0 -1 0 0 0 0 0 " << used * ::sysconf(_SC_CLK_TCK) / 1s
+         << " 0 0 0 20 0 " << threads << " 0 1000 0 0\n";
+    return text.str();
   }
 };
 

@@ -7,6 +7,7 @@
 #include <heddle/sizing/profile_report.hpp>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "unit/sizing/noise.hpp"
@@ -143,8 +144,9 @@ TEST(to_text, puts_what_littles_law_tells_into_one_line) {
 
 TEST(to_text, keeps_to_the_columns_it_is_given) {
   profile_report r = report_of_a_server();
-  r.remarks.emplace_back("A remark with  two spaces and " + std::string(120, 'x') +
-                         " one long word");
+  std::string remark = "A remark with  two spaces and ";
+  remark.append(120, 'x').append(" one long word");
+  r.remarks.push_back(std::move(remark));
   for (const std::size_t columns :
        {std::size_t{1}, std::size_t{40}, std::size_t{80}, std::size_t{100}}) {
     std::istringstream all(to_text(r, columns));
