@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <chrono>
 
+#include <heddle/prim/fork.hpp>
 #include <heddle/prim/inheriting_lock.hpp>
 #include <heddle/prim/thread.hpp>
 #include <heddle/prim/thread_local.hpp>
@@ -44,8 +45,7 @@ void sleep_until(time_point t) noexcept {
 void forget_number() { thread_value(thread_slot::kernel_number) = nullptr; }
 
 // The thread that forks goes on in the child under another number.
-[[maybe_unused]] const bool forgotten_in_children =
-    (at_fork(nullptr, nullptr, &forget_number), true);
+const fork_part in_forks(nullptr, nullptr, &forget_number);
 
 }  // namespace
 

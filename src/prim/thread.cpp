@@ -29,10 +29,6 @@ void nap() noexcept {
   nanosleep(&time, nullptr);
 }
 
-void at_fork(void (*before)(), void (*in_parent)(), void (*in_child)()) {
-  if (pthread_atfork(before, in_parent, in_child) != 0) throw std::bad_alloc();
-}
-
 namespace {
 constinit thread_local void* values[static_cast<unsigned>(thread_slot::count)] = {};
 }

@@ -1,3 +1,4 @@
+#include <heddle/prim/fork.hpp>
 #include <heddle/prim/mutex.hpp>
 #include <heddle/prim/seed.hpp>
 #include <heddle/prim/thread.hpp>
@@ -53,7 +54,6 @@ struct lock_registry {
   std::uint32_t maybe_free HEDDLE_GUARDED_BY(mutex) = 1;  // no free number is below
   // Those whose objects are gone, by a hash of their names.
   std::array<lock_record*, 256> ended HEDDLE_GUARDED_BY(mutex){};
-  bool survives_fork HEDDLE_GUARDED_BY(mutex) = false;
 
   // 0 when there are too many.
   std::uint32_t enlist(std::unique_ptr<lock_record> r) HEDDLE_REQUIRES(mutex);
@@ -65,14 +65,10 @@ constinit lock_registry registry;
 constinit prim::atomic<long_wait_handler> handler{nullptr};
 constinit prim::atomic<std::uint64_t> threshold_ns{10'000'000};
 
-void survive_forks() {
-  const prim::scoped_lock lock(registry.mutex);
-  if (registry.survives_fork) return;
-  prim::at_fork([]() HEDDLE_NO_THREAD_SAFETY_ANALYSIS { registry.mutex.lock(); },
-                []() HEDDLE_NO_THREAD_SAFETY_ANALYSIS { registry.mutex.unlock(); },
-                []() HEDDLE_NO_THREAD_SAFETY_ANALYSIS { registry.mutex.unlock(); });
-  registry.survives_fork = true;
-}
+void before_fork() HEDDLE_NO_THREAD_SAFETY_ANALYSIS { registry.mutex.lock(); }
+void after_fork() HEDDLE_NO_THREAD_SAFETY_ANALYSIS { registry.mutex.unlock(); }
+
+const prim::fork_part in_forks(&before_fork, &after_fork, &after_fork);
 
 std::uint32_t lock_registry::enlist(std::unique_ptr<lock_record> r) {
   while (maybe_free < used && records[maybe_free].load(prim::relaxed) != nullptr) ++maybe_free;
@@ -191,7 +187,6 @@ std::vector<lock_statistics> lock_snapshot() {
 
 lock_probe::lock_probe(wait_kind kind, const void* object, std::string_view name) {
   if (name.empty()) return;
-  detail::survive_forks();
   auto made = std::make_unique<lock_record>(name, kind, object);
   const prim::scoped_lock lock(registry.mutex);
   state_.store(registry.enlist(std::move(made)), prim::release);
@@ -226,7 +221,6 @@ lock_record* lock_probe::record_of() const noexcept {
 // The object's record, which it gets now if it has none; null when there are too many.
 lock_record* lock_probe::claim(wait_kind kind, const void* object) {
   if (lock_record* const mine = record_of()) return mine;
-  detail::survive_forks();
   auto made = std::make_unique<lock_record>(std::string_view(), kind, object);
   {
     const prim::scoped_lock lock(registry.mutex);

@@ -1,3 +1,4 @@
+#include <heddle/prim/fork.hpp>
 #include <heddle/prim/mutex.hpp>
 #include <heddle/prim/seed.hpp>
 #include <heddle/prim/thread.hpp>
@@ -28,7 +29,6 @@ struct name_registry {
   prim::mutex mutex;
   entry* oldest HEDDLE_GUARDED_BY(mutex) = nullptr;
   entry* newest HEDDLE_GUARDED_BY(mutex) = nullptr;
-  bool survives_fork HEDDLE_GUARDED_BY(mutex) = false;
 
   void append(entry& e) noexcept HEDDLE_REQUIRES(mutex) {
     e.before = newest;
@@ -72,12 +72,7 @@ void after_fork_in_child() HEDDLE_NO_THREAD_SAFETY_ANALYSIS {
   registry.mutex.unlock();
 }
 
-void survive_forks() {
-  const prim::scoped_lock lock(registry.mutex);
-  if (registry.survives_fork) return;
-  prim::at_fork(&before_fork, &after_fork, &after_fork_in_child);
-  registry.survives_fork = true;
-}
+const prim::fork_part in_forks(&before_fork, &after_fork, &after_fork_in_child);
 
 }  // namespace
 
@@ -85,7 +80,6 @@ void set_current_thread_name(std::string_view name) {
   std::string copy(name);
   entry* own = own_entry();
   if (own == nullptr) {
-    survive_forks();
     auto made = std::make_unique<entry>();
     prim::at_thread_exit(*made);
     own = made.release();

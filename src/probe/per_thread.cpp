@@ -1,3 +1,4 @@
+#include <heddle/prim/fork.hpp>
 #include <heddle/prim/mutex.hpp>
 #include <heddle/prim/thread.hpp>
 #include <heddle/probe/per_thread.hpp>
@@ -26,7 +27,6 @@ struct per_thread_registry {
   per_thread_core** cores HEDDLE_GUARDED_BY(mutex) = nullptr;  // null where an id is free
   std::size_t capacity HEDDLE_GUARDED_BY(mutex) = 0;
   std::uint64_t last_serial HEDDLE_GUARDED_BY(mutex) = 0;
-  bool survives_fork HEDDLE_GUARDED_BY(mutex) = false;
 
   void enlist(per_thread_core& core);
   void strike(const per_thread_core& core) noexcept;
@@ -37,6 +37,11 @@ struct per_thread_registry {
 namespace {
 
 constinit per_thread_registry registry;
+
+void before_fork() HEDDLE_NO_THREAD_SAFETY_ANALYSIS { registry.mutex.lock(); }
+void after_fork() HEDDLE_NO_THREAD_SAFETY_ANALYSIS { registry.mutex.unlock(); }
+
+const prim::fork_part in_forks(&before_fork, &after_fork, &after_fork);
 
 // A thread's table, which leaves the slots to others when the thread ends.
 struct owned_table final : per_thread_table, prim::thread_exit_hook {
@@ -80,12 +85,6 @@ owned_table& table_with(std::size_t id) {
 
 void per_thread_registry::enlist(per_thread_core& core) {
   const prim::scoped_lock lock(mutex);
-  if (!survives_fork) {
-    prim::at_fork([]() HEDDLE_NO_THREAD_SAFETY_ANALYSIS { registry.mutex.lock(); },
-                  []() HEDDLE_NO_THREAD_SAFETY_ANALYSIS { registry.mutex.unlock(); },
-                  []() HEDDLE_NO_THREAD_SAFETY_ANALYSIS { registry.mutex.unlock(); });
-    survives_fork = true;
-  }
   std::size_t id = 0;
   while (id < capacity && cores[id] != nullptr) ++id;
   if (id == capacity) {

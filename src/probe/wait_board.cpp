@@ -4,6 +4,7 @@
 
 #include <heddle/base/cache_line.hpp>
 #include <heddle/prim/atomic.hpp>
+#include <heddle/prim/fork.hpp>
 #include <heddle/prim/mutex.hpp>
 #include <heddle/prim/seed.hpp>
 #include <heddle/prim/short_lock.hpp>
@@ -97,51 +98,36 @@ struct alignas(destructive_interference) wait_slot final : prim::thread_exit_hoo
 
 namespace {
 
-struct wait_board {
-  prim::atomic<wait_slot*> slots{nullptr};
-  prim::mutex mutex;
-  bool survives_fork HEDDLE_GUARDED_BY(mutex) = false;
-};
-
-constinit wait_board board;
+constinit prim::atomic<wait_slot*> board{nullptr};
 
 template <class F>
 void for_each_slot(F f) {
-  for (wait_slot* s = board.slots.load(prim::acquire); s != nullptr; s = s->next) f(*s);
+  for (wait_slot* s = board.load(prim::acquire); s != nullptr; s = s->next) f(*s);
 }
 
-void before_fork() HEDDLE_NO_THREAD_SAFETY_ANALYSIS { board.mutex.lock(); }
-void after_fork() HEDDLE_NO_THREAD_SAFETY_ANALYSIS { board.mutex.unlock(); }
-void after_fork_in_child() HEDDLE_NO_THREAD_SAFETY_ANALYSIS {
+void after_fork_in_child() {
   const void* const own = prim::thread_value(prim::thread_slot::wait_slot);
   for_each_slot([own](wait_slot& s) { s.survive_fork(&s == own); });
-  board.mutex.unlock();
 }
 
-void survive_forks() {
-  const prim::scoped_lock lock(board.mutex);
-  if (board.survives_fork) return;
-  prim::at_fork(&before_fork, &after_fork, &after_fork_in_child);
-  board.survives_fork = true;
-}
+const prim::fork_part in_forks(nullptr, nullptr, &after_fork_in_child);
 
 // One that an ended thread left, or a new one. Throws std::bad_alloc.
 wait_slot* take_slot() {
-  for (wait_slot* s = board.slots.load(prim::acquire); s != nullptr; s = s->next) {
+  for (wait_slot* s = board.load(prim::acquire); s != nullptr; s = s->next) {
     if (!s->taken.load(prim::relaxed) && !s->taken.exchange(true, prim::acquire)) return s;
   }
   void* const memory = std::aligned_alloc(alignof(wait_slot), sizeof(wait_slot));
   if (memory == nullptr) throw std::bad_alloc();
   auto* const made = ::new (memory) wait_slot;
-  made->next = board.slots.load(prim::relaxed);
-  while (!board.slots.compare_exchange_weak(made->next, made, prim::release, prim::relaxed)) {
+  made->next = board.load(prim::relaxed);
+  while (!board.compare_exchange_weak(made->next, made, prim::release, prim::relaxed)) {
   }
   return made;
 }
 
 [[gnu::noinline]] wait_slot* first_use() noexcept {
   try {
-    survive_forks();
     wait_slot* const mine = take_slot();
     try {
       prim::at_thread_exit(*mine);

@@ -125,8 +125,6 @@ inline void set_thread_name(std::string_view) noexcept {}
 inline int kernel_thread_id() noexcept {
   return static_cast<int>(model::detail::current_thread()) + 1;
 }
-// There is no fork in a model.
-inline void at_fork(void (*)(), void (*)(), void (*)()) {}
 
 }  // namespace heddle::inline HEDDLE_ABI::prim
 

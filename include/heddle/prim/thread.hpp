@@ -38,11 +38,6 @@ HEDDLE_API void set_thread_name(std::string_view name) noexcept;
 // The kernel's number of the calling thread.
 HEDDLE_API int kernel_thread_id() noexcept;
 
-// From now on each fork of the process calls `before` on the forking thread, then `in_parent` and
-// `in_child`. Their order: `before` newest first, the others oldest first. There is no way back.
-// Throws std::bad_alloc.
-HEDDLE_API void at_fork(void (*before)(), void (*in_parent)(), void (*in_child)());
-
 }  // namespace heddle::inline HEDDLE_ABI::prim
 
 #endif
