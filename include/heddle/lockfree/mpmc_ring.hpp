@@ -91,9 +91,10 @@ class mpmc_ring {
   std::size_t capacity() const noexcept { return mask_ + 1; }
 
  private:
-  // Positions count elements for ever. A slot's turn says for which position it is ready: 2 p to be
-  // filled, 2 p + 1 to be emptied.
+  // Positions count elements for ever, in steps of two. A slot's turn says for which position it is
+  // ready: p to be filled, p + 1 to be emptied.
   using position = std::uint64_t;
+  static constexpr position step = 2;
   static constexpr position filling = 0;
   static constexpr position emptying = 1;
 
@@ -104,13 +105,16 @@ class mpmc_ring {
   static constexpr std::size_t alignment = std::max(alignof(place), destructive_interference);
 
   static place* make_places(std::size_t count);
-  place& at(position p) noexcept { return places_[p & mask_]; }
+  place& at(position p) noexcept { return places_[p / step & mask_]; }
 
   // How far the slot is ahead of (above 0) or behind (below) what somebody wants to do at a
   // position.
-  std::int64_t ahead(position p, position what) noexcept {
-    return static_cast<std::int64_t>(at(p).turn.load(prim::acquire) - (2 * p + what));
+  static std::int64_t ahead(const place& slot, position wanted_turn) noexcept {
+    return static_cast<std::int64_t>(slot.turn.load(prim::acquire) - wanted_turn);
   }
+
+  // Claims the next position, and returns its slot; null when it is not ready.
+  place* claim_one(prim::atomic<position>& next, position what, position& p) noexcept;
 
   // Claims up to `wanted` positions that are ready side by side, from `first` on, and returns how
   // many: 0 when the first one is not ready.
@@ -118,9 +122,9 @@ class mpmc_ring {
                     position& first) noexcept;
 
   template <class F>
-  void empty_slot(position p, F&& f) noexcept {
-    at(p).element.take(std::forward<F>(f));
-    at(p).turn.store(2 * (p + mask_ + 1) + filling, prim::release);
+  void empty_slot(place& slot, position p, F&& f) noexcept {
+    slot.element.take(std::forward<F>(f));
+    slot.turn.store(p + step * capacity() + filling, prim::release);
   }
 
   const std::size_t mask_;
@@ -134,8 +138,8 @@ auto mpmc_ring<T>::make_places(std::size_t count) -> place* {
   auto* const places = static_cast<place*>(prim::allocate(count * sizeof(place), alignment));
   std::uninitialized_default_construct_n(places, count);
   for (std::size_t i = 0; i < count; ++i) {
-    const position p = prim::limits::first_position + i;
-    places[p & (count - 1)].turn.store(2 * p + filling, prim::relaxed);
+    const position p = prim::limits::first_position + step * i;
+    places[p / step & (count - 1)].turn.store(p + filling, prim::relaxed);
   }
   return places;
 }
@@ -143,9 +147,27 @@ auto mpmc_ring<T>::make_places(std::size_t count) -> place* {
 template <class T>
 mpmc_ring<T>::~mpmc_ring() {
   const position tail = tail_.load(prim::relaxed);
-  for (position p = head_.load(prim::relaxed); p != tail; ++p) at(p).element.destroy();
+  for (position p = head_.load(prim::relaxed); p != tail; p += step) at(p).element.destroy();
   std::destroy_n(places_, mask_ + 1);
   prim::deallocate(places_, (mask_ + 1) * sizeof(place), alignment);
+}
+
+template <class T>
+auto mpmc_ring<T>::claim_one(prim::atomic<position>& next, position what, position& p) noexcept
+    -> place* {
+  p = next.load(prim::relaxed);
+  for (;;) {
+    // Looked up before the exchange: nothing that the winner does then waits for its result.
+    place& slot = at(p);
+    const std::int64_t distance = ahead(slot, p + what);
+    if (distance == 0) {
+      if (next.compare_exchange_weak(p, p + step, prim::relaxed)) return &slot;
+    } else if (distance > 0) {  // others were here
+      p = next.load(prim::relaxed);
+    } else {
+      return nullptr;
+    }
+  }
 }
 
 template <class T>
@@ -153,7 +175,7 @@ std::size_t mpmc_ring<T>::claim(prim::atomic<position>& next, position what, std
                                 position& first) noexcept {
   first = next.load(prim::relaxed);
   while (wanted > 0) {
-    const std::int64_t distance = ahead(first, what);
+    const std::int64_t distance = ahead(at(first), first + what);
     if (distance < 0) return 0;
     if (distance > 0) {  // others were here
       first = next.load(prim::relaxed);
@@ -161,8 +183,10 @@ std::size_t mpmc_ring<T>::claim(prim::atomic<position>& next, position what, std
     }
     // What is ready for these positions stays so until somebody claims them.
     std::size_t ready = 1;
-    while (ready < wanted && ahead(first + ready, what) == 0) ++ready;
-    if (next.compare_exchange_weak(first, first + ready, prim::relaxed)) return ready;
+    for (position p = first + step; ready < wanted && ahead(at(p), p + what) == 0; p += step) {
+      ++ready;
+    }
+    if (next.compare_exchange_weak(first, first + step * ready, prim::relaxed)) return ready;
   }
   return 0;
 }
@@ -172,12 +196,14 @@ template <class... Args>
 bool mpmc_ring<T>::try_emplace(Args&&... args) {
   if constexpr (std::is_nothrow_constructible_v<T, Args...>) {
     position p;
-    if (claim(tail_, filling, 1, p) == 0) return false;
-    at(p).element.construct(std::forward<Args>(args)...);
-    at(p).turn.store(2 * p + emptying, prim::release);
+    place* const slot = claim_one(tail_, filling, p);
+    if (slot == nullptr) return false;
+    slot->element.construct(std::forward<Args>(args)...);
+    slot->turn.store(p + emptying, prim::release);
     return true;
   } else {
-    if (ahead(tail_.load(prim::relaxed), filling) < 0) return false;
+    const position tail = tail_.load(prim::relaxed);
+    if (ahead(at(tail), tail + filling) < 0) return false;
     T made(std::forward<Args>(args)...);
     return try_emplace(std::move(made));
   }
@@ -190,9 +216,9 @@ std::size_t mpmc_ring<T>::push_n(Iterator first, std::size_t count) {
   if constexpr (std::is_nothrow_constructible_v<T, decltype(*first)>) {
     position p;
     const std::size_t claimed = claim(tail_, filling, count, p);
-    for (; put < claimed; ++put, ++p, ++first) {
+    for (; put < claimed; ++put, p += step, ++first) {
       at(p).element.construct(*first);
-      at(p).turn.store(2 * p + emptying, prim::release);
+      at(p).turn.store(p + emptying, prim::release);
     }
   } else {
     while (put < count && try_emplace(*first)) {
@@ -208,8 +234,9 @@ bool mpmc_ring<T>::try_pop(T& value) noexcept
   requires(std::is_nothrow_move_assignable_v<T>)
 {
   position p;
-  if (claim(head_, emptying, 1, p) == 0) return false;
-  empty_slot(p, [&](T&& oldest) { value = std::move(oldest); });
+  place* const slot = claim_one(head_, emptying, p);
+  if (slot == nullptr) return false;
+  empty_slot(*slot, p, [&](T&& oldest) { value = std::move(oldest); });
   return true;
 }
 
@@ -217,8 +244,8 @@ template <class T>
 std::optional<T> mpmc_ring<T>::try_pop() noexcept {
   std::optional<T> value;
   position p;
-  if (claim(head_, emptying, 1, p) != 0) {
-    empty_slot(p, [&](T&& oldest) { value.emplace(std::move(oldest)); });
+  if (place* const slot = claim_one(head_, emptying, p)) {
+    empty_slot(*slot, p, [&](T&& oldest) { value.emplace(std::move(oldest)); });
   }
   return value;
 }
@@ -230,8 +257,8 @@ std::size_t mpmc_ring<T>::pop_n(Output out, std::size_t most) noexcept {
                 "what was claimed cannot be given back: give room that is there already");
   position p;
   const std::size_t claimed = claim(head_, emptying, most, p);
-  for (std::size_t i = 0; i < claimed; ++i, ++out) {
-    empty_slot(p + i, [&](T&& oldest) { *out = std::move(oldest); });
+  for (std::size_t i = 0; i < claimed; ++i, p += step, ++out) {
+    empty_slot(at(p), p, [&](T&& oldest) { *out = std::move(oldest); });
   }
   return claimed;
 }
@@ -240,8 +267,8 @@ template <class T>
 std::size_t mpmc_ring<T>::size() const noexcept {
   const position head = head_.load(prim::acquire);
   const position tail = tail_.load(prim::acquire);
-  const auto count = static_cast<std::int64_t>(tail - head);
-  return count <= 0 ? 0 : std::min(static_cast<std::size_t>(count), mask_ + 1);
+  const auto distance = static_cast<std::int64_t>(tail - head);
+  return distance <= 0 ? 0 : std::min(static_cast<std::size_t>(distance) / step, capacity());
 }
 
 }  // namespace heddle::inline HEDDLE_ABI

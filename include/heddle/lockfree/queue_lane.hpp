@@ -38,7 +38,7 @@ class queue_lane {
   template <class... Args>
   void push(Args&&... args) {
     const position tail = tail_.load(prim::relaxed);
-    place_for(tail).element.construct(std::forward<Args>(args)...);
+    place_for(tail).construct(std::forward<Args>(args)...);
     tail_.store(tail + 1, prim::release);
   }
 
@@ -61,21 +61,21 @@ class queue_lane {
   static constexpr std::size_t block_size = prim::limits::queue_block;
   static_assert(prim::limits::first_position % block_size == 0);
 
-  struct place {
-    element_slot<T> element;
-    prim::atomic<bool> emptied{false};
-  };
-
+  // The marks are beside the elements, not between them: a small element takes little more memory
+  // than its own, which is what a long queue costs.
   struct block {
-    place places[block_size];
-    place& at(position p) noexcept { return places[p % block_size]; }
+    element_slot<T> elements[block_size];
+    prim::atomic<bool> emptied[block_size]{};
+
+    element_slot<T>& at(position p) noexcept { return elements[p % block_size]; }
+    void set_emptied(position p) noexcept { emptied[p % block_size].store(true, prim::release); }
 
     void refill() noexcept {
-      for (place& p : places) p.emptied.store(false, prim::relaxed);
+      for (auto& e : emptied) e.store(false, prim::relaxed);
     }
     bool is_emptied() const noexcept {
-      return std::all_of(std::begin(places), std::end(places),
-                         [](const place& p) { return p.emptied.load(prim::acquire); });
+      return std::all_of(std::begin(emptied), std::end(emptied),
+                         [](const auto& e) { return e.load(prim::acquire); });
     }
   };
 
@@ -102,7 +102,7 @@ class queue_lane {
     entry_type& entry(position p) noexcept { return entries()[p / block_size & (size - 1)]; }
   };
 
-  place& place_for(position tail) {
+  element_slot<T>& place_for(position tail) {
     if (tail == end_.get()) add_block(tail);
     return current_.get()->at(tail);
   }
@@ -144,7 +144,7 @@ queue_lane<T>::~queue_lane() {
   table* t = table_.load(prim::relaxed);
   const position tail = tail_.load(prim::relaxed);
   for (position p = head_.load(prim::relaxed); p != tail; ++p) {
-    t->entry(p).load(prim::relaxed)->at(p).element.destroy();
+    t->entry(p).load(prim::relaxed)->at(p).destroy();
   }
   for (position p = reclaimed_.load(prim::relaxed); p != end_.get(); p += block_size) {
     destroy_object(t->entry(p).load(prim::relaxed));
@@ -158,7 +158,7 @@ template <class Iterator>
 void queue_lane<T>::push_n(Iterator first, std::size_t count) {
   progress done{tail_, tail_.load(prim::relaxed)};
   for (const position end = done.at + count; done.at != end; ++done.at, ++first) {
-    place_for(done.at).element.construct(*first);
+    place_for(done.at).construct(*first);
   }
 }
 
@@ -228,8 +228,8 @@ std::size_t queue_lane<T>::take(std::size_t most, F&& f) noexcept {
     const position end_of_block = p - p % block_size + block_size;
     const position stop = p + std::min<position>(end - p, end_of_block - p);
     for (; p != stop; ++p) {
-      b->at(p).element.take(f);
-      b->at(p).emptied.store(true, prim::release);
+      b->at(p).take(f);
+      b->set_emptied(p);
     }
     // Whoever is late in a block whose slots have all been claimed sees to it that it goes.
     const auto claimed_beyond = static_cast<std::int64_t>(head_.load(prim::relaxed) - end_of_block);

@@ -56,13 +56,12 @@ class slot_ring {
     claim claimed;
     const queue_outcome outcome = claim_room(core, count, sleepy, claimed);
     if (outcome != queue_outcome::done) return outcome;
-    for (position p = claimed.seen.at(); p != claimed.next; p = positions.after(p)) {
-      place& slot = place_of(positions, p);
+    for_each_claimed(positions, claimed, [&](place& slot, position p) {
       slot.element.construct(item_of(first));
       slot.turn.store(p + filled, prim::release);
       ++first;
       --count;
-    }
+    });
     core.has_put(claimed.seen, claimed.next);
     return queue_outcome::done;
   }
@@ -75,11 +74,11 @@ class slot_ring {
     const queue_outcome outcome = claim_items(core, most, sleepy, claimed);
     most = 0;
     if (outcome != queue_outcome::done) return outcome;
-    for (position p = claimed.seen.at(); p != claimed.next; p = positions.after(p), ++most) {
-      place& slot = place_of(positions, p);
+    for_each_claimed(positions, claimed, [&](place& slot, position p) {
       slot.element.take(f);
       slot.turn.store(p + positions.round() + vacant, prim::release);
-    }
+      ++most;
+    });
     core.has_taken(claimed.seen);
     return queue_outcome::done;
   }
@@ -95,29 +94,45 @@ class slot_ring {
   };
   static constexpr std::size_t alignment = std::max(alignof(place), destructive_interference);
 
-  // The positions from where the end was seen up to `next`.
+  // The positions from where the end was seen up to `next`. The slot of the first one was looked up
+  // before the end was moved: nothing that is done with it waits for the result of that.
   struct claim {
     queue_word seen{};
     position next = 0;
+    place* slot = nullptr;
   };
 
   static place* make_places(const queue_positions& positions);
   place& place_of(const queue_positions& positions, position p) noexcept {
     return places_[positions.slot(p)];
   }
+  template <class F>
+  void for_each_claimed(const queue_positions& positions, const claim& claimed, F&& f) noexcept {
+    place* slot = claimed.slot;
+    for (position p = claimed.seen.at();; slot = &place_of(positions, p)) {
+      f(*slot, p);
+      p = positions.after(p);
+      if (p == claimed.next) return;
+    }
+  }
   // How far the slot is ahead of (above 0) or behind (below) what somebody wants to do.
-  std::int64_t ahead(const queue_positions& positions, position p, position turn) noexcept {
-    return static_cast<std::int64_t>(place_of(positions, p).turn.load(prim::acquire) - (p + turn));
+  static std::int64_t ahead(const place& slot, position wanted_turn) noexcept {
+    return static_cast<std::int64_t>(slot.turn.load(prim::acquire) - wanted_turn);
   }
   // As many positions as are ready from p on, which is; ready they stay until they are claimed.
   position ready_from(const queue_positions& positions, position p, position turn,
                       std::size_t wanted) noexcept {
     position next = positions.after(p);
-    while (--wanted > 0 && ahead(positions, next, turn) == 0) next = positions.after(next);
+    while (--wanted > 0 && ahead(place_of(positions, next), next + turn) == 0) {
+      next = positions.after(next);
+    }
     return next;
   }
-  queue_outcome claim_room(queue_core& core, std::size_t wanted, bool sleepy, claim& c) noexcept;
-  queue_outcome claim_items(queue_core& core, std::size_t wanted, bool sleepy, claim& c) noexcept;
+  // Inlined even where several callers share them, so that claims stay in registers.
+  [[gnu::always_inline]] queue_outcome claim_room(queue_core& core, std::size_t wanted, bool sleepy,
+                                                  claim& c) noexcept;
+  [[gnu::always_inline]] queue_outcome claim_items(queue_core& core, std::size_t wanted,
+                                                   bool sleepy, claim& c) noexcept;
 
   place* const places_;
 };
@@ -135,15 +150,16 @@ auto slot_ring<T>::make_places(const queue_positions& positions) -> place* {
 }
 
 template <class T>
-queue_outcome slot_ring<T>::claim_room(queue_core& core, std::size_t wanted, bool sleepy,
-                                       claim& c) noexcept {
+inline queue_outcome slot_ring<T>::claim_room(queue_core& core, std::size_t wanted, bool sleepy,
+                                              claim& c) noexcept {
   const queue_positions& positions = core.positions();
   prim::patience spin;
   c.seen = core.tail();
   for (;;) {
     if (c.seen.is_closed()) return queue_outcome::closed;
     const position p = c.seen.at();
-    const std::int64_t distance = ahead(positions, p, vacant);
+    c.slot = &place_of(positions, p);
+    const std::int64_t distance = ahead(*c.slot, p + vacant);
     if (distance == 0) {
       c.next = ready_from(positions, p, vacant, wanted);
       if (core.move_tail(c.seen, c.next)) return queue_outcome::done;
@@ -158,14 +174,15 @@ queue_outcome slot_ring<T>::claim_room(queue_core& core, std::size_t wanted, boo
 }
 
 template <class T>
-queue_outcome slot_ring<T>::claim_items(queue_core& core, std::size_t wanted, bool sleepy,
-                                        claim& c) noexcept {
+inline queue_outcome slot_ring<T>::claim_items(queue_core& core, std::size_t wanted, bool sleepy,
+                                               claim& c) noexcept {
   const queue_positions& positions = core.positions();
   prim::patience spin;
   c.seen = core.head();
   for (;;) {
     const position p = c.seen.at();
-    const std::int64_t distance = ahead(positions, p, filled);
+    c.slot = &place_of(positions, p);
+    const std::int64_t distance = ahead(*c.slot, p + filled);
     if (distance == 0) {
       c.next = ready_from(positions, p, filled, wanted);
       if (core.move_head(c.seen, c.next)) return queue_outcome::done;
