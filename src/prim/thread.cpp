@@ -13,6 +13,7 @@
 
 #include <heddle/prim/thread.hpp>
 #include <heddle/prim/thread_local.hpp>
+#include <heddle/prim/thread_table.hpp>
 
 namespace heddle::inline HEDDLE_ABI::prim {
 
@@ -29,16 +30,16 @@ void nap() noexcept {
   nanosleep(&time, nullptr);
 }
 
-namespace {
-constinit thread_local void* values[static_cast<unsigned>(thread_slot::count)] = {};
+namespace detail {
+constinit thread_local void* thread_table[static_cast<unsigned>(thread_slot::count)] = {};
 }
 
 // Not inlined: code of another shared library, or a coroutine that moved to another thread, must
 // ask anew instead of reusing an address it computed on the way.
 [[gnu::noinline]] void*& thread_value(thread_slot slot) noexcept {
-  return values[static_cast<unsigned>(slot)];
+  return detail::thread_table[static_cast<unsigned>(slot)];
 }
-[[gnu::noinline]] void** thread_values() noexcept { return values; }
+[[gnu::noinline]] void** thread_values() noexcept { return detail::thread_table; }
 
 namespace {
 
