@@ -9,6 +9,7 @@
 
 #include <heddle/base/cache_line.hpp>
 #include <heddle/base/task_name.hpp>
+#include <heddle/exec/fork.hpp>
 #include <heddle/exec/pool_ref.hpp>
 #include <heddle/kernel/affinity.hpp>
 #include <heddle/lockfree/ws_deque.hpp>
@@ -173,8 +174,8 @@ class pool_core {
   std::uint64_t carry_off(slot& s, slot& victim) noexcept;
   void keep(slot& s, std::span<job* const> jobs) noexcept;
   bool rob(slot& s, slot& victim, job*& j, bool& again) noexcept;
-  job* stolen_job(slot& s) noexcept;
-  job* awaited_job(slot& s) noexcept;
+  job* stolen_job(worker& w) noexcept;
+  job* awaited_job(worker& w) noexcept;
   void execute(worker& w, job* j) noexcept;
   void count_completed(unsigned level) noexcept;
   [[gnu::noinline]] void push_local(slot& s, const job_chain& chain) noexcept;
@@ -190,7 +191,8 @@ class pool_core {
   void run_tombstones(worker& w, const job_chain& swept) noexcept;
   void give_away_deque(slot& s) noexcept;
   void give_away_inbox(slot& s) noexcept;
-  bool any_work() const noexcept;
+  bool any_work() noexcept;
+  bool any_job() const noexcept;
   std::size_t queued_jobs() const noexcept;
   worker* this_worker() const noexcept;
   worker* worker_among(void* const* thread_values) const noexcept;
@@ -257,6 +259,17 @@ class pool_core {
   std::span<const std::unique_ptr<slot>> slots_in_use() const noexcept {
     return {slot_table_.get(), reach_.load(prim::acquire)};
   }
+
+  // pool_forks.cpp: children that are on the stacks of others
+  friend class fork_lane;
+  friend void call_with_lane(fork_call call, void* context);
+  job* stolen_child(worker& w, bool& again) noexcept;
+  bool any_child() noexcept;
+  bool seems_to_have_children() const noexcept;
+  fork_lane* lane_of(worker& w) noexcept;
+  void call_on_worker(worker& w, fork_call call, void* context);
+  bool call_on_other_stack(fork_call call, void* context);
+  void destroy_lanes() noexcept;
 
   // pool_threads.cpp: threads and the end
   void start_worker(slot& s, bool searching);
@@ -326,6 +339,10 @@ class pool_core {
   unsigned waiting_ HEDDLE_GUARDED_BY(sleep_mutex_) = 0;  // whose slots are given away
   unsigned peak_threads_ HEDDLE_GUARDED_BY(sleep_mutex_) = 0;
 
+  // One for each thread that has forked, or run what others forked; they stay.
+  prim::atomic<fork_lane*> lanes_of_threads_{nullptr};
+  prim::atomic<unsigned> open_lanes_{0};
+
   prim::mutex threads_mutex_;
   std::vector<std::unique_ptr<worker>> workers_ HEDDLE_GUARDED_BY(threads_mutex_);
   std::vector<bool> indexes_ HEDDLE_GUARDED_BY(threads_mutex_);
@@ -378,6 +395,15 @@ class worker final : public blocking_delegate, public task_name_sink, public pri
   bool waiting = false;            // counted in waiting_; under the sleep mutex
   prim::atomic<int> kernel_id{0};  // for the sizer
   worker_mark mark;                // with the level of the task that runs: see job::level
+  fork_lane* lane = nullptr;       // once it has forked, or run what others forked
+
+  // In the place of a child that it has stolen, among the pool's jobs.
+  struct child_visit final : job {
+    explicit child_visit(worker& w) noexcept : job(&run_child), of(w) {}
+    static void run_child(job* j, verb v) noexcept;
+    worker& of;
+    fork_job* child = nullptr;
+  } visit{*this};
 
   prim::mutex record_mutex;
   const wait_record* waits HEDDLE_GUARDED_BY(record_mutex) = nullptr;

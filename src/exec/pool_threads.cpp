@@ -93,6 +93,7 @@ void worker::uninstall() noexcept {
   show_worker(nullptr);
   prim::thread_value(prim::thread_slot::task) = nullptr;
   prim::thread_value(prim::thread_slot::worker) = nullptr;
+  if (lane != nullptr) lane->disown();
 }
 
 void worker::call(const hook<unsigned>& h) noexcept {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <new>
 #include <system_error>
 
@@ -24,6 +25,16 @@ void set_thread_name(std::string_view name) noexcept {
 }
 
 int kernel_thread_id() noexcept { return static_cast<int>(syscall(SYS_gettid)); }
+
+std::uintptr_t end_of_stack() noexcept {
+  pthread_attr_t attributes;
+  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return 0;
+  void* lowest = nullptr;
+  std::size_t size = 0;
+  if (pthread_attr_getstack(&attributes, &lowest, &size) != 0) lowest = nullptr;
+  pthread_attr_destroy(&attributes);
+  return reinterpret_cast<std::uintptr_t>(lowest);
+}
 
 void nap() noexcept {
   constexpr timespec time{.tv_sec = 0, .tv_nsec = 50'000};

@@ -7,6 +7,7 @@
 #include <heddle/model/thread.hpp>
 #else
 
+#include <cstdint>
 #include <string_view>
 #include <thread>
 
@@ -37,6 +38,10 @@ HEDDLE_API void set_thread_name(std::string_view name) noexcept;
 
 // The kernel's number of the calling thread.
 HEDDLE_API int kernel_thread_id() noexcept;
+
+// Where the calling thread's stack ends: the lowest address of it that may be used. 0 when it cannot
+// be told.
+HEDDLE_API std::uintptr_t end_of_stack() noexcept;
 
 }  // namespace heddle::inline HEDDLE_ABI::prim
 

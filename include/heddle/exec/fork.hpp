@@ -1,0 +1,116 @@
+// What parallel_invoke is made of: children on their parents' stacks. Users need
+// algorithm/parallel_invoke.hpp.
+#pragma once
+
+#include <cstdint>
+#include <new>
+
+#include <heddle/base/context_slot.hpp>
+#include <heddle/lockfree/split_deque.hpp>
+#include <heddle/prim/atomic.hpp>
+#include <heddle/prim/config.hpp>
+#include <heddle/prim/thread_local.hpp>
+#include <heddle/prim/thread_table.hpp>
+#include <heddle/sync/completion.hpp>
+
+namespace heddle::inline HEDDLE_ABI::detail {
+
+class pool_core;
+class fork_lane;
+
+// A child that its parent has put where others may take it. It lives on the parent's stack, and the
+// parent does not go on before it has the child back or the child has run.
+class fork_job {
+ public:
+  using function = void (*)(fork_job*) noexcept;
+
+  fork_job(const fork_job&) = delete;
+  fork_job& operator=(const fork_job&) = delete;
+
+ protected:
+  fork_job(function run, context_ref context) noexcept : run_(run), context_(context) {}
+  ~fork_job() = default;
+
+ private:
+  friend class fork_lane;
+
+  const function run_;
+  const context_ref context_;  // the parent's, which keeps it
+  // Of a child that was taken: who runs it, and that it has run.
+  prim::atomic<fork_lane*> thief_{nullptr};
+  completion done_;
+};
+
+// A worker thread's place for its children. It belongs to the thread and not to the slot: a thread
+// that blocks, and gives its slot away, has them on its stack all the same.
+//
+// Protocol: docs/protocols/fork_join.md.
+class HEDDLE_API fork_lane {
+ public:
+  explicit fork_lane(pool_core& core) : core_(core) {}  // throws std::bad_alloc
+  fork_lane(const fork_lane&) = delete;
+  fork_lane& operator=(const fork_lane&) = delete;
+
+  // The calling thread's while it is open; null on threads that must open theirs first, if they
+  // have one.
+  static fork_lane* of_this_thread() noexcept {
+    return static_cast<fork_lane*>(
+        prim::inlined_thread_values()[static_cast<unsigned>(prim::thread_slot::fork_lane)]);
+  }
+  static context_ref context_of_this_thread() noexcept {
+    return static_cast<context_ref>(
+        prim::inlined_thread_values()[static_cast<unsigned>(prim::thread_slot::context)]);
+  }
+
+  // Whether the calling thread's stack has room for a task of ordinary appetite.
+  bool has_stack() const noexcept {
+    return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) > stack_end_;
+  }
+
+  // The owner's, for its children in the order of a stack. False: there is no memory for it.
+  bool push(fork_job& child) noexcept {
+    try {
+      if (deque_.push(&child)) [[unlikely]]
+        wake();
+      return true;
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+  }
+  // The child pushed last is back; or somebody has taken it, and wait_for() is due.
+  bool take_back() noexcept {
+    fork_job* child = nullptr;
+    return deque_.pop(child);
+  }
+  void wait_for(fork_job& child) noexcept;
+
+ private:
+  friend class pool_core;
+  friend class worker;
+  using theft = split_deque<fork_job*>::theft;
+
+  void adopt() noexcept;
+  bool stack_is_used_up() const noexcept;
+  void open() noexcept;
+  void close() noexcept;
+  void wake() noexcept;
+  void disown() noexcept { owned_.store(false, prim::release); }
+  void run_stolen(fork_job& child) noexcept;
+  bool run_descendant_of(fork_job& child) noexcept;
+
+  split_deque<fork_job*> deque_;
+  // The owner's.
+  pool_core& core_;
+  std::uintptr_t stack_end_ = 0;
+  unsigned depth_ = 0;  // of scopes in which it is open
+  // The pool's.
+  fork_lane* next_ = nullptr;
+  prim::atomic<bool> owned_{true};
+};
+
+// Calls `call(context, lane)` where there is a lane, or with none when there is no worker that
+// could do it. Throws what it throws.
+using fork_call = void (*)(void* context, fork_lane* lane);
+HEDDLE_API void call_with_lane(fork_call call, void* context);
+
+}  // namespace heddle::inline HEDDLE_ABI::detail
