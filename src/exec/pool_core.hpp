@@ -136,6 +136,7 @@ class pool_core {
   void count_bulk_tasks(std::uint64_t count) noexcept;
   worker* visitor() const noexcept { return this_worker(); }
   bool bulk_goes_on(const worker& w) const noexcept;
+  void call_on_worker(worker& w, fork_call call, void* context);
   bool in_order() const noexcept { return fifo_; }
   bool is_of_this_process() const noexcept { return generation_ == prim::fork_generation(); }
 
@@ -262,12 +263,10 @@ class pool_core {
 
   // pool_forks.cpp: children that are on the stacks of others
   friend class fork_lane;
-  friend void call_with_lane(fork_call call, void* context);
   job* stolen_child(worker& w, bool& again) noexcept;
   bool any_child() noexcept;
   bool seems_to_have_children() const noexcept;
   fork_lane* lane_of(worker& w) noexcept;
-  void call_on_worker(worker& w, fork_call call, void* context);
   bool call_on_other_stack(fork_call call, void* context);
   void destroy_lanes() noexcept;
 

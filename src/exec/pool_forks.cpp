@@ -253,32 +253,56 @@ bool pool_core::call_on_other_stack(fork_call call, void* context) {
   return true;
 }
 
+fork_lane* fork_lane::of_this_thread(thread_pool& pool) noexcept {
+  fork_lane* const lane = of_this_thread();
+  return lane != nullptr && &lane->core_ == pool.executor().self ? lane : nullptr;
+}
+
 namespace {
 
-// For a thread that is no worker, which waits meanwhile. Without a pool it calls in its own stead.
-void call_on_default_pool(fork_call call, void* context) {
-  bool begun = false;
+// Null on other threads, and in a process that a task forked off.
+worker* worker_in_a_task() noexcept {
+  auto* const w = static_cast<worker*>(prim::thread_value(prim::thread_slot::worker));
+  return w != nullptr && w->depth != 0 && w->core.is_of_this_process() ? w : nullptr;
+}
+
+// For a thread that is no worker of the pool, and waits. When this throws what the call did not,
+// `begun` is false, and the call will never be made.
+void call_as_task(thread_pool& pool, fork_call call, void* context, bool& begun) {
+  future<void> done = pool.submit(named("fork-join", [&begun, call, context] {
+    begun = true;
+    if (worker* const w = worker_in_a_task()) return w->core.call_on_worker(*w, call, context);
+    call(context, nullptr);  // in the submitter's stead
+  }));
   try {
-    default_pool()
-        .submit([&] {
-          begun = true;
-          call_with_lane(call, context);
-        })
-        .get();
+    done.wait();
   } catch (...) {
-    if (begun) throw;
-    call(context, nullptr);
+    if (done.cancel()) throw;
+    access::state(done, "parallel_invoke")->await_regardless();
   }
+  done.get();
 }
 
 }  // namespace
 
-void call_with_lane(fork_call call, void* context) {
-  auto* const w = static_cast<worker*>(prim::thread_value(prim::thread_slot::worker));
-  if (w == nullptr || w->depth == 0 || !w->core.is_of_this_process()) {
-    return call_on_default_pool(call, context);
+void call_with_lane(thread_pool& pool, fork_call call, void* context) {
+  worker* const w = worker_in_a_task();
+  if (w != nullptr && &w->core == pool.executor().self) {
+    return w->core.call_on_worker(*w, call, context);
   }
-  w->core.call_on_worker(*w, call, context);
+  bool begun = false;
+  call_as_task(pool, call, context, begun);
+}
+
+void call_with_lane(fork_call call, void* context) {
+  if (worker* const w = worker_in_a_task()) return w->core.call_on_worker(*w, call, context);
+  bool begun = false;
+  try {
+    call_as_task(default_pool(), call, context, begun);
+  } catch (...) {
+    if (begun) throw;
+    call(context, nullptr);  // without a pool in its own stead
+  }
 }
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

@@ -88,10 +88,11 @@ void invoke_forked(fork_lane& lane, F& f, Rest&... rest) {
   }
 }
 
-template <class... F>
-[[gnu::noinline]] void invoke_elsewhere(F&... f) {
-  std::tuple<F&...> all(f...);
+// Where there is no lane yet; `pool` is none, or the pool that it has to be one of.
+template <class... F, class... Pool>
+[[gnu::noinline]] void invoke_elsewhere(std::tuple<F&...> all, Pool&... pool) {
   call_with_lane(
+      pool...,
       [](void* context, fork_lane* lane) {
         std::apply(
             [lane](F&... each) {
@@ -133,7 +134,19 @@ template <class... F>
 void parallel_invoke(F&&... f) {
   detail::fork_lane* const lane = detail::fork_lane::of_this_thread();
   if (lane == nullptr || !lane->has_stack()) [[unlikely]]
-    return detail::invoke_elsewhere(f...);
+    return detail::invoke_elsewhere(std::tuple<F&...>(f...));
+  detail::invoke_forked(*lane, f...);
+}
+
+// The same on that pool. On a thread that is no worker of it, it is a task of the pool, for which
+// the caller waits; a worker of another pool waits as for any task, so a spare stands in for it.
+// Throws as thread_pool::submit, would_starve and `cancelled` as well; then no function is called.
+template <class... F>
+  requires(sizeof...(F) > 0 && (std::is_invocable_v<F&> && ...))
+void parallel_invoke(thread_pool& pool, F&&... f) {
+  detail::fork_lane* const lane = detail::fork_lane::of_this_thread(pool);
+  if (lane == nullptr || !lane->has_stack()) [[unlikely]]
+    return detail::invoke_elsewhere(std::tuple<F&...>(f...), pool);
   detail::invoke_forked(*lane, f...);
 }
 

@@ -13,6 +13,10 @@
 #include <heddle/prim/thread_table.hpp>
 #include <heddle/sync/completion.hpp>
 
+namespace heddle::inline HEDDLE_ABI {
+class thread_pool;
+}
+
 namespace heddle::inline HEDDLE_ABI::detail {
 
 class pool_core;
@@ -57,6 +61,8 @@ class HEDDLE_API fork_lane {
     return static_cast<fork_lane*>(
         prim::inlined_thread_values()[static_cast<unsigned>(prim::thread_slot::fork_lane)]);
   }
+  // The same, but only a lane of that pool.
+  static fork_lane* of_this_thread(thread_pool& pool) noexcept;
   static context_ref context_of_this_thread() noexcept {
     return static_cast<context_ref>(
         prim::inlined_thread_values()[static_cast<unsigned>(prim::thread_slot::context)]);
@@ -112,5 +118,11 @@ class HEDDLE_API fork_lane {
 // could do it. Throws what it throws.
 using fork_call = void (*)(void* context, fork_lane* lane);
 HEDDLE_API void call_with_lane(fork_call call, void* context);
+
+// The same on that pool: on a worker of its own in place, else as a task of it, for which the
+// calling thread waits; with no lane where the worker has no memory for one, or the pool runs tasks
+// in their submitters' stead. Throws as thread_pool::submit, would_starve and `cancelled` as well;
+// then the call has not been made.
+HEDDLE_API void call_with_lane(thread_pool& pool, fork_call call, void* context);
 
 }  // namespace heddle::inline HEDDLE_ABI::detail
