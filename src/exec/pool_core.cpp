@@ -416,7 +416,11 @@ void pool_core::push_local(slot& s, const job_chain& chain) noexcept {
 void pool_core::run(worker& w) noexcept {
   for (;;) {
     while (job* const j = next_job(w)) {
-      execute(w, j);
+      if (j == &w.visit) {
+        j->run(j, verb::run);
+      } else {
+        execute(w, j);
+      }
       if (!is_of_this_process()) [[unlikely]]
         end_forked_task();
     }

@@ -267,7 +267,9 @@ class pool_core {
   bool any_child() noexcept;
   bool seems_to_have_children() const noexcept;
   fork_lane* lane_of(worker& w) noexcept;
-  bool call_on_other_stack(fork_call call, void* context);
+  bool call_on_other_stack(worker& w, fork_call call, void* context);
+  bool take_back(worker& w, const job& lent) noexcept;
+  [[noreturn]] void refuse_for_want_of_stack(const char* operation) const;
   void destroy_lanes() noexcept;
 
   // pool_threads.cpp: threads and the end
@@ -374,6 +376,12 @@ class worker final : public blocking_delegate, public task_name_sink, public pri
   static void forked(prim::fork_hook* self) noexcept;
 
   void help(executor_ref home, job* j) noexcept override;
+  // Whether it may run, on top of the task that it is in, others for which that waits. Throws
+  // would_starve where the stack ends and no spare worker could do it.
+  bool may_run_ahead();
+  bool has_no_spare() noexcept { return !core.spare_available(); }
+  // Gives the job the verb `help`. False: the pool gives up what has not begun.
+  bool run_ahead(job* j) noexcept;
   void enter(wait_record& record) override;
   void leave(wait_record& record) noexcept override;
 
@@ -396,7 +404,7 @@ class worker final : public blocking_delegate, public task_name_sink, public pri
   worker_mark mark;                // with the level of the task that runs: see job::level
   fork_lane* lane = nullptr;       // once it has forked, or run what others forked
 
-  // In the place of a child that it has stolen, among the pool's jobs.
+  // In the place of a child that it has stolen, among the pool's jobs; it is no task.
   struct child_visit final : job {
     explicit child_visit(worker& w) noexcept : job(&run_child), of(w) {}
     static void run_child(job* j, verb v) noexcept;
@@ -413,6 +421,9 @@ class worker final : public blocking_delegate, public task_name_sink, public pri
   void uninstall() noexcept;
   void call(const hook<unsigned>& h) noexcept;
 };
+
+// Null on threads that run no task of a pool, and in a process that a task forked off.
+worker* worker_in_a_task() noexcept;
 
 template <class... Where>
 void booking_mutex::lock(Where... where) {

@@ -1,5 +1,7 @@
 // Fork and join: docs/protocols/fork_join.md.
 
+#include <algorithm>
+#include <chrono>
 #include <new>
 #include <string>
 #include <utility>
@@ -10,36 +12,36 @@
 #include <heddle/prim/asymmetric_fence.hpp>
 #include <heddle/prim/thread.hpp>
 
+#include "fresh_turns.hpp"
 #include "pool_core.hpp"
 
 namespace heddle::inline HEDDLE_ABI::detail {
 namespace {
 
-// Below this much the stack counts as used up: a task has a right to some of it.
+// Below this much, or a quarter where that is less, the stack counts as used up: a task has a right
+// to some of it.
 constexpr std::uintptr_t stack_reserve = 256 * 1024;
 
-void sleep_until(completion& done) noexcept {
+// False at the deadline.
+bool sleep_until(completion& done, prim::time_point deadline = prim::never) noexcept {
   try {
-    wait_for_completion(done, wait_kind::join);
+    return wait_for_completion(done, wait_kind::join, deadline);
   } catch (...) {
     // No spare worker is left, and the one who waits cannot do anything else.
     const unannounced_waits quietly;
-    wait_for_completion(done, wait_kind::join);
+    return wait_for_completion(done, wait_kind::join, deadline);
   }
 }
 
 }  // namespace
 
 // By a thread that is to be the owner.
-void fork_lane::adopt() noexcept {
-  const std::uintptr_t end = prim::end_of_stack();
-  stack_end_ = end != 0 ? end + stack_reserve : 0;
-}
-
-// The reserve is for what a thread does when no other can go on in its stead.
-bool fork_lane::stack_is_used_up() const noexcept {
-  const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
-  return here < stack_end_ - stack_reserve / 2;
+void fork_lane::adopt(worker_mark& mark) noexcept {
+  mark_ = &mark;
+  const prim::stack_bounds stack = prim::bounds_of_stack();
+  const std::uintptr_t reserve = std::min<std::uintptr_t>(stack_reserve, stack.size / 4);
+  stack_end_ = stack.end + reserve;
+  stack_floor_ = stack.end + reserve / 2;
 }
 
 // Children may be pushed from here on. A worker that fell asleep while the lane was closed has not
@@ -47,6 +49,7 @@ bool fork_lane::stack_is_used_up() const noexcept {
 void fork_lane::open() noexcept {
   if (depth_++ != 0) return;
   prim::thread_value(prim::thread_slot::fork_lane) = this;
+  is_open_.store(true, prim::relaxed);
   core_.open_lanes_.fetch_add(1, prim::seq_cst);
   prim::fence(prim::seq_cst);
   if (core_.state_.sleepers() != 0) deque_.ask();
@@ -55,19 +58,26 @@ void fork_lane::open() noexcept {
 void fork_lane::close() noexcept {
   if (--depth_ != 0) return;
   prim::thread_value(prim::thread_slot::fork_lane) = nullptr;
+  is_open_.store(false, prim::relaxed);
   core_.open_lanes_.fetch_sub(1, prim::release);
 }
 
-void fork_lane::wake() noexcept { core_.notify(); }
+// In a child that a task forked off nobody sleeps, and what the pool's locks guard is a copy that
+// may be half changed.
+void fork_lane::wake() noexcept {
+  if (core_.is_of_this_process()) core_.notify();
+}
 
 // The child, and the stack that it is on, may be gone as soon as it is done.
 void fork_lane::run_stolen(fork_job& child) noexcept {
   child.thief_.store(this, prim::release);
   {
     const context_scope inside(child.context_);
+    const std::uint8_t outer = mark_->level.exchange(child.level_);
     open();
     child.run_(&child);
     close();
+    mark_->level = outer;
   }
   child.done_.complete();
 }
@@ -79,9 +89,11 @@ bool fork_lane::run_descendant_of(fork_job& child) noexcept {
   if (thief == nullptr) return false;
   fork_job* next = nullptr;
   switch (thief->deque_.steal_if(next, [&]() noexcept { return !child.done_.done(); })) {
-    case theft::success:
+    case theft::success: {
+      const fresh_turns inside;
       run_stolen(*next);
       return true;
+    }
     case theft::empty:
       thief->deque_.ask();
       break;
@@ -93,6 +105,7 @@ bool fork_lane::run_descendant_of(fork_job& child) noexcept {
 
 // The owner's lane is empty: who has taken its newest child has taken all before it.
 void fork_lane::wait_for(fork_job& child) noexcept {
+  if (!core_.is_of_this_process()) core_.end_forked_task();
   for (unsigned turn = 1; !child.done_.done(); ++turn) {
     if (run_descendant_of(child)) {
       turn = 0;
@@ -110,11 +123,13 @@ void fork_lane::wait_for(fork_job& child) noexcept {
   }
 }
 
-void worker::child_visit::run_child(job* j, verb v) noexcept {
-  if (v == verb::help) return;
+// No task: its parent is one, and waits for it. So it is not counted, and runs also while the pool
+// gives up what has not begun.
+void worker::child_visit::run_child(job* j, verb) noexcept {
   child_visit& self = *static_cast<child_visit*>(j);
-  // Also when the pool cancels: its parent waits for it, and is a task that has begun.
+  ++self.of.depth;
   self.of.lane->run_stolen(*std::exchange(self.child, nullptr));
+  --self.of.depth;
 }
 
 // For a searcher. The owners of full lanes are asked, and have a moment to answer before a thief
@@ -129,15 +144,13 @@ job* pool_core::stolen_child(worker& w, bool& again) noexcept {
     if (result == fork_lane::theft::lost) again = true;
     if (result != fork_lane::theft::success) return false;
     w.held->steals.add();
-    w.held->submitted.add();
-    if (bounded_) enter_queue(1);
     w.visit.child = child;
     return true;
   };
   fork_lane* const first = lanes_of_threads_.load(prim::acquire);
   bool any = false;
   for (fork_lane* lane = first; lane != nullptr; lane = lane->next_) {
-    if (lane == own || lane->deque_.empty()) continue;
+    if (lane == own || !lane->may_have_children()) continue;
     if (take_from(*lane)) return &w.visit;
     lane->deque_.ask();
     any = true;
@@ -145,7 +158,7 @@ job* pool_core::stolen_child(worker& w, bool& again) noexcept {
   if (!any) return nullptr;
   for (unsigned n = prim::limits::fork_patience; n != 0; --n) prim::pause();
   for (fork_lane* lane = first; lane != nullptr; lane = lane->next_) {
-    if (lane == own || lane->deque_.empty()) continue;
+    if (lane == own || !lane->may_have_children()) continue;
     again = true;
     if (take_from(*lane)) return &w.visit;
     if (lane->deque_.is_asked() && lane->deque_.raise() == fork_lane::theft::success &&
@@ -157,18 +170,20 @@ job* pool_core::stolen_child(worker& w, bool& again) noexcept {
 }
 
 // The last look before a sleep. Who pushes does not fence: it is asked to tell, and fenced from
-// here.
+// here; unless there is something to be seen without. Who opens a lane looks for sleepers itself.
 bool pool_core::any_child() noexcept {
   fork_lane* const first = lanes_of_threads_.load(prim::acquire);
-  for (fork_lane* lane = first; lane != nullptr; lane = lane->next_) lane->deque_.ask();
-  return !prim::heavy_fence() || seems_to_have_children();
+  for (fork_lane* lane = first; lane != nullptr; lane = lane->next_) {
+    if (lane->is_open_.load(prim::relaxed)) lane->deque_.ask();
+  }
+  return seems_to_have_children() || !prim::heavy_fence() || seems_to_have_children();
 }
 
 bool pool_core::seems_to_have_children() const noexcept {
   if (open_lanes_.load(prim::relaxed) == 0) return false;
   for (fork_lane* lane = lanes_of_threads_.load(prim::acquire); lane != nullptr;
        lane = lane->next_) {
-    if (!lane->deque_.empty()) return true;
+    if (lane->may_have_children()) return true;
   }
   return false;
 }
@@ -192,8 +207,28 @@ fork_lane* pool_core::lane_of(worker& w) noexcept {
         !lanes_of_threads_.compare_exchange_weak(lane->next_, lane, prim::release, prim::relaxed)) {
     }
   }
-  lane->adopt();
+  lane->adopt(w.mark);
   return w.lane = lane;
+}
+
+// For a task that waits for others of its group, which this thread might as well run on top of it.
+// Where the stack ends a spare worker does, with a stack of its own.
+bool worker::may_run_ahead() {
+  if (depth == 0) return false;  // in a hook: the task would run uncounted
+  const fork_lane* const stack = core.lane_of(*this);
+  if (stack == nullptr) return false;
+  if (stack->has_stack()) return true;
+  if (core.spare_available()) return false;
+  if (stack->stack_is_used_up()) core.refuse_for_want_of_stack("task_group");
+  return true;
+}
+
+void pool_core::refuse_for_want_of_stack(const char* operation) const {
+  if (cancelling_.load(prim::acquire)) {
+    throw cancelled(std::string(operation) + ": the stack ends, and the pool begins nothing more");
+  }
+  throw would_starve(std::string(operation) + ": the stack ends, and all " +
+                     std::to_string(options_.max_spares) + " spare workers are in use");
 }
 
 void pool_core::destroy_lanes() noexcept {
@@ -205,52 +240,88 @@ void pool_core::destroy_lanes() noexcept {
 void pool_core::call_on_worker(worker& w, fork_call call, void* context) {
   fork_lane* const lane = lane_of(w);
   if (lane == nullptr) return call(context, nullptr);
-  if (!lane->has_stack()) {
-    if (call_on_other_stack(call, context)) return;
-    if (lane->stack_is_used_up()) {
-      throw would_starve("parallel_invoke: the stack ends, and all " +
-                         std::to_string(options_.max_spares) + " spare workers are in use");
-    }
-  }
   struct scope {
     fork_lane& lane;
+    const std::uintptr_t stack_end = lane.stack_end_;
     explicit scope(fork_lane& l) noexcept : lane(l) { lane.open(); }
-    ~scope() { lane.close(); }
-  } const open(*lane);
+    ~scope() {
+      lane.close();
+      lane.stack_end_ = stack_end;
+    }
+  };
+  if (!lane->has_stack()) {
+    if (call_on_other_stack(w, call, context)) return;
+    if (lane->stack_is_used_up()) refuse_for_want_of_stack("parallel_invoke");
+    // On what was kept for this case.
+    const scope open(*lane);
+    lane->stack_end_ = lane->stack_floor_;
+    return call(context, lane);
+  }
+  const scope open(*lane);
   call(context, lane);
 }
 
 // As a task of the pool, for which this worker waits: a spare one takes its place, with a stack of
-// its own. False: there is none.
-bool pool_core::call_on_other_stack(fork_call call, void* context) {
+// its own. False: there is none, and nothing has been called.
+bool pool_core::call_on_other_stack(worker& w, fork_call call, void* context) {
   struct errand final : job {
     errand(fork_call c, void* with) noexcept : job(&run), call(c), context(with) {}
 
     static void run(job* j, verb v) noexcept {
       if (v == verb::help) return;
       auto& self = *static_cast<errand*>(j);
-      try {
-        if (v == verb::discard) throw cancelled();
-        call_with_lane(self.call, self.context);
-      } catch (...) {
-        self.failure = std::current_exception();
+      self.state.store(v == verb::run ? begun : refused, prim::release);
+      if (v == verb::run) {
+        const context_scope inside(self.inside);
+        try {
+          call_with_lane(self.call, self.context);
+        } catch (...) {
+          self.failure = std::current_exception();
+        }
       }
       self.done.complete();
     }
 
+    enum progress { queued, begun, refused };
+
     const fork_call call;
     void* const context;
+    const context_ref inside = current_context();
+    prim::atomic<progress> state{queued};
     std::exception_ptr failure;
     completion done;
   };
-  if (!spare_available()) return false;
+  // A thread that has to be started for it may be refused, and nobody would try again.
+  constexpr auto patience = std::chrono::milliseconds(10);
+  if (stopping_.load(prim::acquire) || !spare_available()) return false;
   errand e(call, context);
   job_chain chain;
   chain.append(&e);
-  enqueue(chain);  // or discards it
+  enqueue(chain);  // or refuses it
+  while (e.state.load(prim::acquire) == errand::queued &&
+         !sleep_until(e.done, prim::deadline_after(patience))) {
+    if (e.state.load(prim::acquire) == errand::queued && take_back(w, e)) return false;
+  }
   sleep_until(e.done);
+  if (e.state.load(prim::acquire) == errand::refused) return false;
   if (e.failure != nullptr) std::rethrow_exception(std::move(e.failure));
   return true;
+}
+
+// Whether the job is the newest in the worker's deque, and is this thread's again.
+bool pool_core::take_back(worker& w, const job& lent) noexcept {
+  job* j = nullptr;
+  if (w.held != nullptr && !fifo_ && w.held->deque.pop(j)) {
+    if (j == &lent) {
+      w.held->started.add();
+      w.held->completed.add();
+      if (bounded_) leave_queue(1);
+      return true;
+    }
+    w.held->deque.push(j);  // into the place where it was: cannot fail
+  }
+  notify();
+  return false;
 }
 
 fork_lane* fork_lane::of_this_thread(thread_pool& pool) noexcept {
@@ -258,13 +329,12 @@ fork_lane* fork_lane::of_this_thread(thread_pool& pool) noexcept {
   return lane != nullptr && &lane->core_ == pool.executor().self ? lane : nullptr;
 }
 
-namespace {
-
-// Null on other threads, and in a process that a task forked off.
 worker* worker_in_a_task() noexcept {
   auto* const w = static_cast<worker*>(prim::thread_value(prim::thread_slot::worker));
   return w != nullptr && w->depth != 0 && w->core.is_of_this_process() ? w : nullptr;
 }
+
+namespace {
 
 // For a thread that is no worker of the pool, and waits. When this throws what the call did not,
 // `begun` is false, and the call will never be made.

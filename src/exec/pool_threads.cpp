@@ -10,6 +10,7 @@
 #include <heddle/prim/thread_local.hpp>
 #include <heddle/probe/wait_board.hpp>
 
+#include "fresh_turns.hpp"
 #include "pool_core.hpp"
 #include "pool_sizing.hpp"
 
@@ -74,10 +75,11 @@ void worker::take_rank() noexcept {
 }
 
 // The child's only thread is no worker: it gets the CPUs back that the pool's maker had, and should
-// its task return, it finds that the pool has stopped.
+// its task return, it finds that the pool has stopped. What it forks from here on goes elsewhere.
 void worker::forked(prim::fork_hook* self) noexcept {
   pool_core& core = static_cast<worker*>(self)->core;
   core.stopping_.store(true, prim::relaxed);
+  prim::thread_value(prim::thread_slot::fork_lane) = nullptr;
   try {
     if (!core.allowed_.empty()) prim::bind_this_thread(core.allowed_);
   } catch (...) {
@@ -114,18 +116,26 @@ void worker::help(executor_ref home, job* j) noexcept {
   // Awaited tasks that await tasks are piled on this stack. A deep pile goes on in a spare's stack.
   constexpr unsigned deep = 256;
   if (depth >= deep && core.spare_available()) return;
+  run_ahead(j);
+}
+
+bool worker::run_ahead(job* j) noexcept {
   if (core.cancelling_.load(prim::acquire)) {
     core.discard_queued();  // with the awaited one: nobody may be free to do it
-    return;
+    return false;
   }
   core.helped_.add();
   const unsigned its = j->level.load(prim::relaxed) & ~inherited_level;
   const std::uint8_t outer = mark.level.exchange(static_cast<std::uint8_t>(its));
   ++depth;
-  j->run(j, verb::help);
+  {
+    const fresh_turns inside;
+    j->run(j, verb::help);
+  }
   --depth;
   mark.level = outer;
   core.bury_tombstones(*this, its);
+  return true;
 }
 
 // In a child that was forked off by a task, or inside a blocking_scope, the pool is elsewhere.

@@ -26,14 +26,15 @@ void set_thread_name(std::string_view name) noexcept {
 
 int kernel_thread_id() noexcept { return static_cast<int>(syscall(SYS_gettid)); }
 
-std::uintptr_t end_of_stack() noexcept {
+stack_bounds bounds_of_stack() noexcept {
   pthread_attr_t attributes;
-  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return 0;
+  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return {};
   void* lowest = nullptr;
   std::size_t size = 0;
-  if (pthread_attr_getstack(&attributes, &lowest, &size) != 0) lowest = nullptr;
+  const bool known = pthread_attr_getstack(&attributes, &lowest, &size) == 0;
   pthread_attr_destroy(&attributes);
-  return reinterpret_cast<std::uintptr_t>(lowest);
+  if (!known) return {};
+  return {reinterpret_cast<std::uintptr_t>(lowest), size};
 }
 
 void nap() noexcept {

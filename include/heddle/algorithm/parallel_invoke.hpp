@@ -2,12 +2,12 @@
 #pragma once
 
 #include <exception>
-#include <functional>
 #include <memory>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
+#include <heddle/base/invoke.hpp>
 #include <heddle/base/unhandled.hpp>
 #include <heddle/exec/fork.hpp>
 #include <heddle/prim/config.hpp>
@@ -35,7 +35,7 @@ class forked final : public fork_job {
     forked& self = *static_cast<forked*>(j);
     std::exception_ptr failure;
     try {
-      std::invoke(self.f_);
+      detail::invoke(self.f_);
     } catch (...) {
       failure = std::current_exception();
     }
@@ -65,14 +65,14 @@ template <class F>
 
 template <class F>
 void invoke_forked(fork_lane&, F& f) {
-  std::invoke(f);
+  detail::invoke(f);
 }
 
 template <class F, class... Rest>
 void invoke_forked(fork_lane& lane, F& f, Rest&... rest) {
   forked<F> child(f);
   if (!lane.push(child)) [[unlikely]] {
-    std::invoke(f);
+    detail::invoke(f);
     return invoke_forked(lane, rest...);
   }
   try {
@@ -82,7 +82,7 @@ void invoke_forked(fork_lane& lane, F& f, Rest&... rest) {
     throw;
   }
   if (lane.take_back()) [[likely]] {
-    std::invoke(f);
+    detail::invoke(f);
   } else {
     join_stolen(lane, child);
   }
@@ -99,7 +99,7 @@ template <class... F, class... Pool>
               if (lane != nullptr) {
                 invoke_forked(*lane, each...);
               } else {
-                (static_cast<void>(std::invoke(each)), ...);
+                (static_cast<void>(detail::invoke(each)), ...);
               }
             },
             *static_cast<std::tuple<F&...>*>(context));
@@ -117,16 +117,21 @@ template <class... F, class... Pool>
 // taken, from right to left. Each runs with the caller's context.
 // Memory ordering: what happened before the call happened before each function; what the functions
 // do happens before the return.
+// Requires: no function waits for its own pool to be idle, shuts it down or destroys it: it is part
+// of the task that called, which has not ended.
 // Blocks? On a worker, until functions that others have taken have ended; meanwhile it runs what
 // these have forked, and else nothing. Recursion may go as deep as memory for stacks allows: where
 // the stack ends it goes on on that of another worker.
 // Allocates? No, but for the first use of a thread, and a worker's table of children that grows.
 // Throws the first exception that a function throws on the calling worker, else that of the last
 // function that another worker ran. Functions that have not begun by then are not called. Further
-// exceptions go to the unhandled handler.
+// exceptions go to the unhandled handler. Throws would_starve where the stack ends and no other is
+// to be had, or `cancelled`, in a pool that gives up what has not begun.
 // Complexity: a few nanoseconds a function that nobody takes, without a fence or a
-// read-modify-write.
-// After fork: in the child on the default pool of the child.
+// read-modify-write. (The outermost call of a task has two of those, and a wake-up where a worker
+// sleeps.)
+// After fork: in the child on the default pool of the child. A function that forks must not return
+// in the child.
 // Source: work stealing after Blumofe and Leiserson, "Scheduling multithreaded computations by work
 // stealing", 1999; waiting after Wagner and Calder, "Leapfrogging", PPoPP 1993.
 template <class... F>

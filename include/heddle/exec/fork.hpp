@@ -6,6 +6,7 @@
 #include <new>
 
 #include <heddle/base/context_slot.hpp>
+#include <heddle/base/task_scope.hpp>
 #include <heddle/lockfree/split_deque.hpp>
 #include <heddle/prim/atomic.hpp>
 #include <heddle/prim/config.hpp>
@@ -40,6 +41,7 @@ class fork_job {
 
   const function run_;
   const context_ref context_;  // the parent's, which keeps it
+  std::uint8_t level_ = 0;     // how urgent the parent is
   // Of a child that was taken: who runs it, and that it has run.
   prim::atomic<fork_lane*> thief_{nullptr};
   completion done_;
@@ -75,6 +77,7 @@ class HEDDLE_API fork_lane {
 
   // The owner's, for its children in the order of a stack. False: there is no memory for it.
   bool push(fork_job& child) noexcept {
+    child.level_ = mark_->level;
     try {
       if (deque_.push(&child)) [[unlikely]]
         wake();
@@ -89,14 +92,21 @@ class HEDDLE_API fork_lane {
     return deque_.pop(child);
   }
   void wait_for(fork_job& child) noexcept;
+  // The owner's: whether there is nothing that others could take, or somebody has asked for it.
+  bool wants_a_child() const noexcept { return deque_.is_asked() || deque_.empty(); }
 
  private:
   friend class pool_core;
   friend class worker;
   using theft = split_deque<fork_job*>::theft;
 
-  void adopt() noexcept;
-  bool stack_is_used_up() const noexcept;
+  void adopt(worker_mark& mark) noexcept;
+  bool may_have_children() const noexcept {
+    return is_open_.load(prim::relaxed) && !deque_.empty();
+  }
+  bool stack_is_used_up() const noexcept {
+    return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) <= stack_floor_;
+  }
   void open() noexcept;
   void close() noexcept;
   void wake() noexcept;
@@ -107,10 +117,13 @@ class HEDDLE_API fork_lane {
   split_deque<fork_job*> deque_;
   // The owner's.
   pool_core& core_;
-  std::uintptr_t stack_end_ = 0;
-  unsigned depth_ = 0;  // of scopes in which it is open
+  worker_mark* mark_ = nullptr;
+  std::uintptr_t stack_end_ = 0;    // it goes on elsewhere below this
+  std::uintptr_t stack_floor_ = 0;  // or, where nobody else can, below this
+  unsigned depth_ = 0;              // of scopes in which it is open
   // The pool's.
   fork_lane* next_ = nullptr;
+  prim::atomic<bool> is_open_{false};
   prim::atomic<bool> owned_{true};
 };
 

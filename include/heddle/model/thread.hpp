@@ -123,7 +123,11 @@ inline void pause(model::detail::where w = model::detail::where::current()) noex
 }
 
 // The stacks of modelled threads are the checker's.
-inline std::uintptr_t end_of_stack() noexcept { return 0; }
+struct stack_bounds {
+  std::uintptr_t end = 0;
+  std::size_t size = 0;
+};
+inline stack_bounds bounds_of_stack() noexcept { return {}; }
 
 inline void set_thread_name(std::string_view) noexcept {}
 inline int kernel_thread_id() noexcept {

@@ -28,6 +28,8 @@ enum class thread_slot : unsigned {
   reader_row,         // sync/reader_table
   dictionary_call,    // data/dictionary
   fork_lane,          // exec/fork
+  offered_task,       // exec/task_group
+  coroutine,          // coro/frame
   count,
 };
 
