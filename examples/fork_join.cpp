@@ -19,16 +19,17 @@
 namespace {
 
 // [invoke]
-// Merge sort, the two halves at the same time.
+// Quicksort, both sides at the same time.
 void sort(std::span<int> values) {
   if (values.size() < 2'000) {
     std::ranges::sort(values);
     return;
   }
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  heddle::parallel_invoke([&] { sort({values.begin(), middle}); },
-                          [&] { sort({middle, values.end()}); });
-  std::ranges::inplace_merge(values, middle);
+  const int pivot = values[values.size() / 2];
+  const auto low = std::partition(values.begin(), values.end(), [=](int v) { return v < pivot; });
+  const auto high = std::partition(low, values.end(), [=](int v) { return v == pivot; });
+  heddle::parallel_invoke([&] { sort({values.begin(), low}); },
+                          [&] { sort({high, values.end()}); });
 }
 // [invoke end]
 

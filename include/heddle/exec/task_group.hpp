@@ -242,15 +242,15 @@ class group_callable_task final : public group_task {
         context_.get(),
         callable_.read([](const auto& r) { return task_name_of(*r.template as<F>()); }), &group_);
     try {
-      callable_.write([this](auto& r) {
-        F& f = *r.template as<F>();
-        if constexpr (takes_group_stop<F>) {
-          const prim::stop_callback<cancel_group> link(stop_of_pool(), cancel_group{group_});
-          static_cast<void>(detail::invoke(std::move(f), group_.get_token()));
-        } else {
-          static_cast<void>(detail::invoke(std::move(f)));
-        }
-      });
+      if constexpr (takes_group_stop<F>) {
+        const prim::stop_callback<cancel_group> link(stop_of_pool(), cancel_group{group_});
+        callable_.write([this](auto& r) {
+          static_cast<void>(detail::invoke(std::move(*r.template as<F>()), group_.get_token()));
+        });
+      } else {
+        callable_.write(
+            [](auto& r) { static_cast<void>(detail::invoke(std::move(*r.template as<F>()))); });
+      }
     } catch (...) {
       fail();
     }
