@@ -268,7 +268,6 @@ class pool_core {
   bool seems_to_have_children() const noexcept;
   fork_lane* lane_of(worker& w) noexcept;
   bool call_on_other_stack(worker& w, fork_call call, void* context);
-  bool take_back(worker& w, const job& lent) noexcept;
   [[noreturn]] void refuse_for_want_of_stack(const char* operation) const;
   void destroy_lanes() noexcept;
 
@@ -382,6 +381,9 @@ class worker final : public blocking_delegate, public task_name_sink, public pri
   bool has_no_spare() noexcept { return !core.spare_available(); }
   // Gives the job the verb `help`. False: the pool gives up what has not begun.
   bool run_ahead(job* j) noexcept;
+  // Runs the job as an entry if it is the newest in the deque. It may be gone if it is not.
+  bool run_if_newest(job* j) noexcept;
+  bool take_if_newest(const job* j) noexcept;
   void enter(wait_record& record) override;
   void leave(wait_record& record) noexcept override;
 

@@ -300,28 +300,19 @@ bool pool_core::call_on_other_stack(worker& w, fork_call call, void* context) {
   enqueue(chain);  // or refuses it
   while (e.state.load(prim::acquire) == errand::queued &&
          !sleep_until(e.done, prim::deadline_after(patience))) {
-    if (e.state.load(prim::acquire) == errand::queued && take_back(w, e)) return false;
+    if (e.state.load(prim::acquire) != errand::queued) break;
+    if (w.take_if_newest(&e)) {
+      w.held->started.add();
+      w.held->completed.add();
+      if (bounded_) leave_queue(1);
+      return false;
+    }
+    notify();
   }
   sleep_until(e.done);
   if (e.state.load(prim::acquire) == errand::refused) return false;
   if (e.failure != nullptr) std::rethrow_exception(std::move(e.failure));
   return true;
-}
-
-// Whether the job is the newest in the worker's deque, and is this thread's again.
-bool pool_core::take_back(worker& w, const job& lent) noexcept {
-  job* j = nullptr;
-  if (w.held != nullptr && !fifo_ && w.held->deque.pop(j)) {
-    if (j == &lent) {
-      w.held->started.add();
-      w.held->completed.add();
-      if (bounded_) leave_queue(1);
-      return true;
-    }
-    w.held->deque.push(j);  // into the place where it was: cannot fail
-  }
-  notify();
-  return false;
 }
 
 fork_lane* fork_lane::of_this_thread(thread_pool& pool) noexcept {

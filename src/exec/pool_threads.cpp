@@ -138,6 +138,22 @@ bool worker::run_ahead(job* j) noexcept {
   return true;
 }
 
+bool worker::run_if_newest(job* j) noexcept {
+  if (!take_if_newest(j)) return false;
+  const fresh_turns inside;
+  core.execute(*this, j);
+  return true;
+}
+
+bool worker::take_if_newest(const job* wanted) noexcept {
+  job* j = nullptr;
+  if (held == nullptr || core.fifo_ || !held->deque.pop(j)) return false;
+  if (j == wanted) return true;
+  held->deque.push(j);  // into the place where it was: cannot fail
+  core.notify();        // a thread that went to sleep meanwhile has not seen it
+  return false;
+}
+
 // In a child that was forked off by a task, or inside a blocking_scope, the pool is elsewhere.
 void worker::enter(wait_record& record) {
   if (!core.is_of_this_process()) return;

@@ -311,7 +311,8 @@ bool task_group::wait() {
   }
 }
 
-// Until nothing is left. Runs what has not begun where that is allowed, and else sleeps.
+// Until nothing is left. Runs what has not begun where that is allowed, and else sleeps. The newest
+// task is as a rule the newest of the worker's deque, and needs no tombstone then.
 void task_group::await_end() {
   detail::worker* const w = core_.visitor();
   for (;;) {
@@ -322,7 +323,12 @@ void task_group::await_end() {
       const prim::scoped_lock lock(lock_);
       if (left_.load(prim::relaxed) == 0) return;
       added = added_.load(prim::relaxed);
-      if (helps) task = claim_newest();
+      if (helps) task = newest_;
+    }
+    if (task != nullptr) {
+      if (w->run_if_newest(task)) continue;
+      const prim::scoped_lock lock(lock_);
+      task = claim_newest();
     }
     if (task != nullptr) {
       if (w->run_ahead(task)) continue;
