@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -12,10 +13,12 @@
 #include <utility>
 #include <vector>
 
-#include <heddle/algorithm/index_tasks.hpp>
+#include <heddle/algorithm/loop.hpp>
+#include <heddle/algorithm/parallel_for.hpp>
+#include <heddle/base/errors.hpp>
 #include <heddle/base/invoke.hpp>
 #include <heddle/base/require_callable.hpp>
-#include <heddle/exec/submit.hpp>
+#include <heddle/prim/atomic.hpp>
 #include <heddle/prim/config.hpp>
 #include <heddle/prim/stop_token.hpp>
 
@@ -190,16 +193,17 @@ class map_reduction {
   map_reduction(Map& map, Combine& combine, Reduce& reduce)
       : map_(map), combine_(combine), reduce_(reduce) {}
 
-  template <class Where, class Iterator>
-  result run(Where& where, Iterator first, std::size_t size, const map_reduce_options& options) {
+  template <class Iterator>
+  result run(const loop_place& where, Iterator first, std::size_t size,
+             const map_reduce_options& options) {
     const std::size_t length = options.block != 0 ? options.block : (size + 255) / 256;
     if (size == 0) return {};
     blocks_.resize((size - 1) / length + 1);
     partitions_.resize(std::min<std::size_t>(blocks_.size(), 64));
-    for_each_index(where, blocks_.size(), options.stop, [&](std::size_t i) {
+    each_by_itself(where, blocks_.size(), options.stop, [&](std::size_t i) {
       map_block(blocks_[i], first, i * length, std::min(size - i * length, length));
     });
-    for_each_index(where, partitions_.size(), options.stop,
+    each_by_itself(where, partitions_.size(), options.stop,
                    [this](std::size_t i) { reduce_partition(i); });
     return take_results();
   }
@@ -217,6 +221,20 @@ class map_reduction {
   struct outcome {
     reduced value;
   };
+
+  // f(0), ..., f(count - 1), each worth a task. Throws `cancelled` when a stop came before the
+  // last.
+  template <class F>
+  static void each_by_itself(const loop_place& where, std::size_t count,
+                             const prim::stop_token& stop, F f) {
+    prim::atomic<bool> left_out{false};
+    const auto step = [&](std::size_t i) {
+      if (stop.stop_requested()) return left_out.store(true, prim::relaxed);
+      f(i);
+    };
+    run_over<index_loop>(where, index_row<std::size_t>{0, count}, step, {.grain = 1}, "map_reduce");
+    if (left_out.load(prim::relaxed)) throw cancelled("map_reduce: a stop was requested");
+  }
 
   template <class Iterator>
   void map_block(block& b, const Iterator& range, std::size_t from, std::size_t count) {
@@ -293,9 +311,9 @@ class map_reduction {
   std::vector<std::vector<outcome>> partitions_;
 };
 
-template <class Key, class Value, class Hash, class Equal, class Where, class R, class Map,
-          class Combine, class Reduce>
-auto map_reduce_on(Where& where, R& range, Map& map, Combine& combine, Reduce& reduce,
+template <class Key, class Value, class Hash, class Equal, class R, class Map, class Combine,
+          class Reduce>
+auto map_reduce_on(const loop_place& where, R& range, Map& map, Combine& combine, Reduce& reduce,
                    const map_reduce_options& options) {
   require_callable(map, "map_reduce");
   require_callable(combine, "map_reduce");
@@ -312,7 +330,7 @@ auto map_reduce_on(Where& where, R& range, Map& map, Combine& combine, Reduce& r
 // number of times; then, for each key, reduce(key, values), where `values` is a forward range that
 // knows its size; and returns the pairs of a key and what reduce made of it.
 //
-//   heddle::map_reduce<std::string, int>(lines, count_words, [](const std::string&, auto counts) {
+//   heddle::map_reduce<std::string, int>(lines, split, [](const std::string&, auto counts) {
 //     return std::accumulate(counts.begin(), counts.end(), 0);
 //   });
 //
@@ -326,8 +344,8 @@ auto map_reduce_on(Where& where, R& range, Map& map, Combine& combine, Reduce& r
 // Requires: map, combine, reduce, Hash and Equal may be called concurrently; `emit` is called by
 // map itself, before it returns. Equal keys have equal hashes.
 // Effects: reduce may change the values and move from them. Keys and values need only be movable.
-// Runs in parallel on the pool of the calling worker, or on the default pool.
-// Blocks until all is done; see parallel_invoke. Allocates.
+// Runs in parallel on the pool of the calling worker, or on the default pool; see parallel_for.
+// Blocks until all is done. Allocates.
 // Throws the first exception of what it calls, or of the range's iterators; what has not begun by
 // then is left out. `cancelled` when options.stop is tripped before the last task has begun;
 // std::invalid_argument for a null callable.
@@ -337,39 +355,36 @@ auto map_reduce_on(Where& where, R& range, Map& map, Combine& combine, Reduce& r
 template <class Key, class Value, class Hash = std::hash<Key>, class Equal = std::equal_to<Key>,
           std::ranges::random_access_range R, class Map, class Reduce>
 auto map_reduce(R&& range, Map&& map, Reduce&& reduce, const map_reduce_options& options = {}) {
-  detail::unnamed_place where;
   detail::no_combiner none;
-  return detail::map_reduce_on<Key, Value, Hash, Equal>(where, range, map, none, reduce, options);
+  return detail::map_reduce_on<Key, Value, Hash, Equal>({}, range, map, none, reduce, options);
 }
 template <class Key, class Value, class Hash = std::hash<Key>, class Equal = std::equal_to<Key>,
           std::ranges::random_access_range R, class Map, class Combine, class Reduce>
   requires(!std::same_as<std::remove_cvref_t<Reduce>, map_reduce_options>)
 auto map_reduce(R&& range, Map&& map, Combine&& combine, Reduce&& reduce,
                 const map_reduce_options& options = {}) {
-  detail::unnamed_place where;
-  return detail::map_reduce_on<Key, Value, Hash, Equal>(where, range, map, combine, reduce,
-                                                        options);
+  return detail::map_reduce_on<Key, Value, Hash, Equal>({}, range, map, combine, reduce, options);
 }
 
-// The same on that pool, or on any executor, of which each block and each partition is a task then.
-// On an executor other than a pool the caller waits for the tasks: nobody calls this from what
-// keeps that executor from running them. Throws as submitting to it as well, and `cancelled` when
-// it discards a task.
+// The same on that pool, or on any executor. On one that is no pool the caller takes part, and what
+// the executor does not run it does alone: see parallel_for. Throws std::invalid_argument for a
+// null executor as well.
 template <class Key, class Value, class Hash = std::hash<Key>, class Equal = std::equal_to<Key>,
-          takes_jobs Where, std::ranges::random_access_range R, class Map, class Reduce>
+          runs_loops Where, std::ranges::random_access_range R, class Map, class Reduce>
 auto map_reduce(Where&& where, R&& range, Map&& map, Reduce&& reduce,
                 const map_reduce_options& options = {}) {
   detail::no_combiner none;
-  return detail::map_reduce_on<Key, Value, Hash, Equal>(where, range, map, none, reduce, options);
+  return detail::map_reduce_on<Key, Value, Hash, Equal>(detail::loop_place(where), range, map, none,
+                                                        reduce, options);
 }
 template <class Key, class Value, class Hash = std::hash<Key>, class Equal = std::equal_to<Key>,
-          takes_jobs Where, std::ranges::random_access_range R, class Map, class Combine,
+          runs_loops Where, std::ranges::random_access_range R, class Map, class Combine,
           class Reduce>
   requires(!std::same_as<std::remove_cvref_t<Reduce>, map_reduce_options>)
 auto map_reduce(Where&& where, R&& range, Map&& map, Combine&& combine, Reduce&& reduce,
                 const map_reduce_options& options = {}) {
-  return detail::map_reduce_on<Key, Value, Hash, Equal>(where, range, map, combine, reduce,
-                                                        options);
+  return detail::map_reduce_on<Key, Value, Hash, Equal>(detail::loop_place(where), range, map,
+                                                        combine, reduce, options);
 }
 
 }  // namespace heddle::inline HEDDLE_ABI

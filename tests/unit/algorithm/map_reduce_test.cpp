@@ -27,6 +27,7 @@
 
 namespace {
 
+using heddle::manual_executor;
 using heddle::map_reduce;
 using heddle::thread_pool;
 using heddle_test::counted;
@@ -138,7 +139,7 @@ TEST(map_reduce, runs_on_any_executor) {
   const heddle::executor_ref lent = pool.executor();
   EXPECT_EQ(positions_of(input, 0, lent), expected);
 
-  heddle::manual_executor loop;
+  manual_executor loop;
   auto caller = pool.submit([&] {
     auto result = positions_of(input, 0, loop);
     loop.close();
@@ -420,12 +421,17 @@ TEST(map_reduce, refuses_what_is_not_there) {
   EXPECT_THROW((map_reduce<int, int>(here, input, map, null, sum)), std::invalid_argument);
 }
 
-TEST(map_reduce, is_cancelled_by_an_executor_that_discards) {
-  heddle::manual_executor closed;
+TEST(map_reduce, is_done_by_its_caller_when_nobody_else_does_it) {
+  const std::vector<int> input = random_numbers(300, 20);
+  const positions expected = positions_one_by_one(input);
+  manual_executor closed;
   closed.close();
-  EXPECT_THROW((map_reduce<int, int>(
-                   closed, std::views::iota(0, 10), [](int i, auto& emit) { emit(i, i); }, sum)),
-               heddle::cancelled);
+  EXPECT_EQ(positions_of(input, 0, closed), expected);
+  manual_executor idle;
+  EXPECT_EQ(positions_of(input, 0, idle), expected);
+  thread_pool pool(1U);
+  pool.shutdown();
+  EXPECT_EQ(positions_of(input, 0, pool), expected);
 }
 
 }  // namespace
