@@ -106,8 +106,8 @@ void engine::reset() {
   enabled = yielders = 0;
   just_chosen_ = false;
   time = 1'000'000'000;
-  fences = lanes{};
-  sequential = 0;
+  fences = light_fences = heavy_fences = lanes{};
+  sequential = sequential_at_heavy = 0;
   seeds = 0;
   blocks = nullptr;
   objects.clear();

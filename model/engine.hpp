@@ -231,6 +231,10 @@ class engine {
   std::int64_t time = 0;
   lanes fences{};                // what happened before seq_cst fences so far
   std::uint32_t sequential = 0;  // seq_cst accesses so far
+  // The same of light and of heavy fences, and the accesses before the last heavy one.
+  lanes light_fences{};
+  lanes heavy_fences{};
+  std::uint32_t sequential_at_heavy = 0;
   std::uint64_t seeds = 0;
   std::array<thread_record, max_threads> threads;
   std::array<thread_place, max_threads> places;

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <string>
 
+#include <heddle/model/asymmetric_fence.hpp>
+
 #include "engine.hpp"
 
 namespace heddle::inline HEDDLE_ABI::model::detail {
@@ -302,25 +304,62 @@ bool compare_exchange(handle& h, const void* a, std::uint64_t first, std::uint64
   return true;
 }
 
+namespace {
+
+void acquire_fence(thread_record& t) noexcept {
+  if (t.has_acquired) t.now.join(t.acquired);
+}
+void release_fence(thread_record& t) noexcept {
+  t.released = t.now;
+  t.has_released = true;
+}
+void seq_cst_fence(engine& e) noexcept {
+  thread_record& t = e.threads[e.self];
+  acquire_fence(t);
+  t.now.coherent.join(e.fences);
+  e.fences = t.now.coherent;
+  t.now.fenced = e.sequential;
+  release_fence(t);
+}
+
+}  // namespace
+
 void fence(std::memory_order order, where w) noexcept {
   engine& e = *current;
+  thread_record& t = e.threads[e.self];
   if (order == std::memory_order_seq_cst) {
     e.step(w);
+    seq_cst_fence(e);
   } else {
-    e.threads[e.self].last = w;
-  }
-  thread_record& t = e.threads[e.self];
-  if (acquires(order) && t.has_acquired) t.now.join(t.acquired);
-  if (order == std::memory_order_seq_cst) {
-    t.now.coherent.join(e.fences);
-    e.fences = t.now.coherent;
-    t.now.fenced = e.sequential;
-  }
-  if (releases(order)) {
-    t.released = t.now;
-    t.has_released = true;
+    t.last = w;
+    if (acquires(order)) acquire_fence(t);
+    if (releases(order)) release_fence(t);
   }
   if (e.logging) e.log(std::string("fence ") + order_name(order));
+  e.end_operation();
+}
+
+// Of an asymmetric pair. A light fence meets heavy ones alone, which is less than a seq_cst fence
+// does, and it is neither an acquire nor a release fence.
+void light_fence(where w) noexcept {
+  engine& e = *current;
+  e.step(w);
+  view& now = e.threads[e.self].now;
+  now.coherent.join(e.heavy_fences);
+  now.fenced = std::max(now.fenced, e.sequential_at_heavy);
+  e.light_fences.join(now.coherent);
+  if (e.logging) e.log("fence light");
+  e.end_operation();
+}
+
+void heavy_fence(where w) noexcept {
+  engine& e = *current;
+  e.step(w);
+  e.threads[e.self].now.coherent.join(e.light_fences);
+  seq_cst_fence(e);
+  e.heavy_fences.join(e.fences);
+  e.sequential_at_heavy = e.sequential;
+  if (e.logging) e.log("fence heavy");
   e.end_operation();
 }
 

@@ -26,6 +26,9 @@ rejected::~rejected() = default;
 would_starve::~would_starve() = default;
 deadlock_error::~deadlock_error() = default;
 
+timed_out::timed_out() : error("the time had run out before there was a result") {}
+timed_out::~timed_out() = default;
+
 forked::forked() : error("the result was to be made by a thread of the parent process") {}
 forked::~forked() = default;
 

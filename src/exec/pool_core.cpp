@@ -145,7 +145,7 @@ pool_core::pool_core(thread_pool_options&& options)
   unless_made.from = nullptr;
 }
 
-pool_core::~pool_core() = default;
+pool_core::~pool_core() { destroy_lanes(); }
 
 // Throws std::bad_alloc; those that were made stay.
 void pool_core::make_slots(unsigned count) {
@@ -416,7 +416,11 @@ void pool_core::push_local(slot& s, const job_chain& chain) noexcept {
 void pool_core::run(worker& w) noexcept {
   for (;;) {
     while (job* const j = next_job(w)) {
-      execute(w, j);
+      if (j == &w.visit) {
+        j->run(j, verb::run);
+      } else {
+        execute(w, j);
+      }
       if (!is_of_this_process()) [[unlikely]]
         end_forked_task();
     }
@@ -447,8 +451,8 @@ job* pool_core::next_job(worker& w) noexcept {
           w.searching = true;
           state_.searcher_appears();
         }
-        j = stolen_job(s);
-        if (j == nullptr) j = awaited_job(s);
+        j = stolen_job(w);
+        if (j == nullptr) j = awaited_job(w);
       }
       if (j != nullptr) {
         end_search(w);
@@ -492,11 +496,13 @@ job* pool_core::injected_job(slot& s, bool& busy) noexcept {
 
 // The nearest first, and among those equally near a random one. Whoever was robbed a moment ago, or
 // has one job left, is passed by at first, and robbed as a last resort, the richest before others.
-job* pool_core::stolen_job(slot& s) noexcept {
+job* pool_core::stolen_job(worker& w) noexcept {
+  slot& s = *w.held;
   prim::patience spin;
   for (bool again = true; again;) {
     again = false;
     job* j = nullptr;
+    if (open_lanes_.load(prim::relaxed) != 0 && (j = stolen_child(w, again)) != nullptr) return j;
     const unsigned reach = reach_.load(prim::acquire);
     for (std::size_t r = 0; r < rings_.rings(s.number); ++r) {
       const auto ring = up_to(reach, rings_.ring(s.number, r));
@@ -593,7 +599,8 @@ bool pool_core::rob(slot& s, slot& victim, job*& j, bool& again) noexcept {
 // Looks out for work for a while before the thread goes to sleep. It looks from time to time only,
 // and the first time after a good while: whoever watches a queue all the time takes its line away
 // from those who fill it, and finds jobs one by one instead of in batches.
-job* pool_core::awaited_job(slot& s) noexcept {
+job* pool_core::awaited_job(worker& w) noexcept {
+  slot& s = *w.held;
   if (spin_ == spin_.zero() || state_.searchers() != 1) return nullptr;
   check_quiet();  // who waits for the end of all tasks shall not wait for this
   constexpr unsigned pauses_at_first = 64;
@@ -607,8 +614,8 @@ job* pool_core::awaited_job(slot& s) noexcept {
       pauses = pauses_between_looks;
       if (stopping_.load(prim::relaxed) || !s.inbox.empty()) return s.inbox.pop();
       if (quiet_waiters_.load(prim::relaxed) != 0) return nullptr;
-      if (!any_work()) continue;
-      if (job* const j = stolen_job(s)) return j;
+      if (!any_job() && !seems_to_have_children()) continue;
+      if (job* const j = stolen_job(w)) return j;
     }
   } while (prim::clock::now() < end);
   return nullptr;
@@ -735,10 +742,14 @@ void pool_core::run_tombstones(worker& w, const job_chain& swept) noexcept {
   }
 }
 
-bool pool_core::any_work() const noexcept {
+bool pool_core::any_work() noexcept {
   // Pairs with the fence of notify(): whoever has changed the word and finds nothing here is seen,
   // in the word, by whoever submits afterwards.
   prim::fence(prim::seq_cst);
+  return any_job() || (open_lanes_.load(prim::relaxed) != 0 && any_child());
+}
+
+bool pool_core::any_job() const noexcept {
   if (!injected_.empty() || (lanes_in_use() && any_lane_filled())) return true;
   return std::ranges::any_of(slots_in_use(), [](const auto& s) { return !s->deque.empty(); });
 }

@@ -9,6 +9,7 @@
 
 #include <heddle/base/cache_line.hpp>
 #include <heddle/base/task_name.hpp>
+#include <heddle/exec/fork.hpp>
 #include <heddle/exec/pool_ref.hpp>
 #include <heddle/kernel/affinity.hpp>
 #include <heddle/lockfree/ws_deque.hpp>
@@ -135,6 +136,7 @@ class pool_core {
   void count_bulk_tasks(std::uint64_t count) noexcept;
   worker* visitor() const noexcept { return this_worker(); }
   bool bulk_goes_on(const worker& w) const noexcept;
+  void call_on_worker(worker& w, fork_call call, void* context);
   bool in_order() const noexcept { return fifo_; }
   bool is_of_this_process() const noexcept { return generation_ == prim::fork_generation(); }
 
@@ -173,8 +175,8 @@ class pool_core {
   std::uint64_t carry_off(slot& s, slot& victim) noexcept;
   void keep(slot& s, std::span<job* const> jobs) noexcept;
   bool rob(slot& s, slot& victim, job*& j, bool& again) noexcept;
-  job* stolen_job(slot& s) noexcept;
-  job* awaited_job(slot& s) noexcept;
+  job* stolen_job(worker& w) noexcept;
+  job* awaited_job(worker& w) noexcept;
   void execute(worker& w, job* j) noexcept;
   void count_completed(unsigned level) noexcept;
   [[gnu::noinline]] void push_local(slot& s, const job_chain& chain) noexcept;
@@ -190,7 +192,8 @@ class pool_core {
   void run_tombstones(worker& w, const job_chain& swept) noexcept;
   void give_away_deque(slot& s) noexcept;
   void give_away_inbox(slot& s) noexcept;
-  bool any_work() const noexcept;
+  bool any_work() noexcept;
+  bool any_job() const noexcept;
   std::size_t queued_jobs() const noexcept;
   worker* this_worker() const noexcept;
   worker* worker_among(void* const* thread_values) const noexcept;
@@ -257,6 +260,16 @@ class pool_core {
   std::span<const std::unique_ptr<slot>> slots_in_use() const noexcept {
     return {slot_table_.get(), reach_.load(prim::acquire)};
   }
+
+  // pool_forks.cpp: children that are on the stacks of others
+  friend class fork_lane;
+  job* stolen_child(worker& w, bool& again) noexcept;
+  bool any_child() noexcept;
+  bool seems_to_have_children() const noexcept;
+  fork_lane* lane_of(worker& w) noexcept;
+  bool call_on_other_stack(worker& w, fork_call call, void* context);
+  [[noreturn]] void refuse_for_want_of_stack(const char* operation) const;
+  void destroy_lanes() noexcept;
 
   // pool_threads.cpp: threads and the end
   void start_worker(slot& s, bool searching);
@@ -326,6 +339,10 @@ class pool_core {
   unsigned waiting_ HEDDLE_GUARDED_BY(sleep_mutex_) = 0;  // whose slots are given away
   unsigned peak_threads_ HEDDLE_GUARDED_BY(sleep_mutex_) = 0;
 
+  // One for each thread that has forked, or run what others forked; they stay.
+  prim::atomic<fork_lane*> lanes_of_threads_{nullptr};
+  prim::atomic<unsigned> open_lanes_{0};
+
   prim::mutex threads_mutex_;
   std::vector<std::unique_ptr<worker>> workers_ HEDDLE_GUARDED_BY(threads_mutex_);
   std::vector<bool> indexes_ HEDDLE_GUARDED_BY(threads_mutex_);
@@ -358,6 +375,15 @@ class worker final : public blocking_delegate, public task_name_sink, public pri
   static void forked(prim::fork_hook* self) noexcept;
 
   void help(executor_ref home, job* j) noexcept override;
+  // Whether it may run, on top of the task that it is in, others for which that waits. Throws
+  // would_starve where the stack ends and no spare worker could do it.
+  bool may_run_ahead();
+  bool has_no_spare() noexcept { return !core.spare_available(); }
+  // Gives the job the verb `help`. False: the pool gives up what has not begun.
+  bool run_ahead(job* j) noexcept;
+  // Runs the job as an entry if it is the newest in the deque. It may be gone if it is not.
+  bool run_if_newest(job* j) noexcept;
+  bool take_if_newest(const job* j) noexcept;
   void enter(wait_record& record) override;
   void leave(wait_record& record) noexcept override;
 
@@ -378,6 +404,15 @@ class worker final : public blocking_delegate, public task_name_sink, public pri
   bool waiting = false;            // counted in waiting_; under the sleep mutex
   prim::atomic<int> kernel_id{0};  // for the sizer
   worker_mark mark;                // with the level of the task that runs: see job::level
+  fork_lane* lane = nullptr;       // once it has forked, or run what others forked
+
+  // In the place of a child that it has stolen, among the pool's jobs; it is no task.
+  struct child_visit final : job {
+    explicit child_visit(worker& w) noexcept : job(&run_child), of(w) {}
+    static void run_child(job* j, verb v) noexcept;
+    worker& of;
+    fork_job* child = nullptr;
+  } visit{*this};
 
   prim::mutex record_mutex;
   const wait_record* waits HEDDLE_GUARDED_BY(record_mutex) = nullptr;
@@ -388,6 +423,9 @@ class worker final : public blocking_delegate, public task_name_sink, public pri
   void uninstall() noexcept;
   void call(const hook<unsigned>& h) noexcept;
 };
+
+// Null on threads that run no task of a pool, and in a process that a task forked off.
+worker* worker_in_a_task() noexcept;
 
 template <class... Where>
 void booking_mutex::lock(Where... where) {

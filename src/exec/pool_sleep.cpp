@@ -126,7 +126,7 @@ void pool_core::remove_idle(slot& s) noexcept {
 void pool_core::end_search(worker& w) noexcept {
   if (!w.searching) return;
   w.searching = false;
-  if (state_.searcher_leaves() && any_work()) notify();
+  if (state_.searcher_leaves() && state_.sleepers() != 0 && any_work()) notify();
 }
 
 void pool_core::sleep(worker& w) noexcept {
@@ -388,7 +388,9 @@ unsigned pool_core::unserved_slots() const noexcept {
 // Nobody works, and nothing waits; or, after a quiet while, a worker is free for whatever comes.
 bool pool_core::is_at_rest(bool is_quiet) noexcept {
   const unsigned asleep = state_.sleepers() - orphan_count_;
-  return (active_threads() == 0 || (is_quiet && asleep != 0)) && !any_work() &&
+  prim::fence(prim::seq_cst);  // as in any_work()
+  return (active_threads() == 0 || (is_quiet && asleep != 0)) && !any_job() &&
+         !seems_to_have_children() &&
          std::ranges::all_of(slots_in_use(), [](const auto& s) { return s->inbox.empty(); });
 }
 

@@ -10,6 +10,7 @@
 #include <heddle/prim/thread_local.hpp>
 #include <heddle/probe/wait_board.hpp>
 
+#include "fresh_turns.hpp"
 #include "pool_core.hpp"
 #include "pool_sizing.hpp"
 
@@ -74,10 +75,11 @@ void worker::take_rank() noexcept {
 }
 
 // The child's only thread is no worker: it gets the CPUs back that the pool's maker had, and should
-// its task return, it finds that the pool has stopped.
+// its task return, it finds that the pool has stopped. What it forks from here on goes elsewhere.
 void worker::forked(prim::fork_hook* self) noexcept {
   pool_core& core = static_cast<worker*>(self)->core;
   core.stopping_.store(true, prim::relaxed);
+  prim::thread_value(prim::thread_slot::fork_lane) = nullptr;
   try {
     if (!core.allowed_.empty()) prim::bind_this_thread(core.allowed_);
   } catch (...) {
@@ -93,6 +95,7 @@ void worker::uninstall() noexcept {
   show_worker(nullptr);
   prim::thread_value(prim::thread_slot::task) = nullptr;
   prim::thread_value(prim::thread_slot::worker) = nullptr;
+  if (lane != nullptr) lane->disown();
 }
 
 void worker::call(const hook<unsigned>& h) noexcept {
@@ -113,18 +116,42 @@ void worker::help(executor_ref home, job* j) noexcept {
   // Awaited tasks that await tasks are piled on this stack. A deep pile goes on in a spare's stack.
   constexpr unsigned deep = 256;
   if (depth >= deep && core.spare_available()) return;
+  run_ahead(j);
+}
+
+bool worker::run_ahead(job* j) noexcept {
   if (core.cancelling_.load(prim::acquire)) {
     core.discard_queued();  // with the awaited one: nobody may be free to do it
-    return;
+    return false;
   }
   core.helped_.add();
   const unsigned its = j->level.load(prim::relaxed) & ~inherited_level;
   const std::uint8_t outer = mark.level.exchange(static_cast<std::uint8_t>(its));
   ++depth;
-  j->run(j, verb::help);
+  {
+    const fresh_turns inside;
+    j->run(j, verb::help);
+  }
   --depth;
   mark.level = outer;
   core.bury_tombstones(*this, its);
+  return true;
+}
+
+bool worker::run_if_newest(job* j) noexcept {
+  if (!take_if_newest(j)) return false;
+  const fresh_turns inside;
+  core.execute(*this, j);
+  return true;
+}
+
+bool worker::take_if_newest(const job* wanted) noexcept {
+  job* j = nullptr;
+  if (held == nullptr || core.fifo_ || !held->deque.pop(j)) return false;
+  if (j == wanted) return true;
+  held->deque.push(j);  // into the place where it was: cannot fail
+  core.notify();        // a thread that went to sleep meanwhile has not seen it
+  return false;
 }
 
 // In a child that was forked off by a task, or inside a blocking_scope, the pool is elsewhere.

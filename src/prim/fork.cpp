@@ -68,6 +68,7 @@ void watch_forks() {
       thread_value(thread_slot::trampoline) = nullptr;
       thread_value(thread_slot::discarding) = nullptr;
       thread_value(thread_slot::caller_of) = nullptr;
+      thread_value(thread_slot::fork_lane) = nullptr;
     }
   };
   static const handlers once;

@@ -8,11 +8,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <new>
 #include <system_error>
 
 #include <heddle/prim/thread.hpp>
 #include <heddle/prim/thread_local.hpp>
+#include <heddle/prim/thread_table.hpp>
 
 namespace heddle::inline HEDDLE_ABI::prim {
 
@@ -24,21 +26,32 @@ void set_thread_name(std::string_view name) noexcept {
 
 int kernel_thread_id() noexcept { return static_cast<int>(syscall(SYS_gettid)); }
 
+stack_bounds bounds_of_stack() noexcept {
+  pthread_attr_t attributes;
+  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return {};
+  void* lowest = nullptr;
+  std::size_t size = 0;
+  const bool known = pthread_attr_getstack(&attributes, &lowest, &size) == 0;
+  pthread_attr_destroy(&attributes);
+  if (!known) return {};
+  return {reinterpret_cast<std::uintptr_t>(lowest), size};
+}
+
 void nap() noexcept {
   constexpr timespec time{.tv_sec = 0, .tv_nsec = 50'000};
   nanosleep(&time, nullptr);
 }
 
-namespace {
-constinit thread_local void* values[static_cast<unsigned>(thread_slot::count)] = {};
+namespace detail {
+constinit thread_local void* thread_table[static_cast<unsigned>(thread_slot::count)] = {};
 }
 
 // Not inlined: code of another shared library, or a coroutine that moved to another thread, must
 // ask anew instead of reusing an address it computed on the way.
 [[gnu::noinline]] void*& thread_value(thread_slot slot) noexcept {
-  return values[static_cast<unsigned>(slot)];
+  return detail::thread_table[static_cast<unsigned>(slot)];
 }
-[[gnu::noinline]] void** thread_values() noexcept { return values; }
+[[gnu::noinline]] void** thread_values() noexcept { return detail::thread_table; }
 
 namespace {
 

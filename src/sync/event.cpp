@@ -45,7 +45,7 @@ bool manual_reset_event::wait_within(const wait_limit& limit) {
 }
 
 // False when it is set.
-bool manual_reset_event::append(wait_queue::node& n) noexcept {
+bool manual_reset_event::append(wait_queue::entry& n) noexcept {
   const prim::scoped_lock lock(lock_);
   std::uint32_t word = word_.load(prim::acquire);
   do {
@@ -55,7 +55,7 @@ bool manual_reset_event::append(wait_queue::node& n) noexcept {
   return true;
 }
 
-bool manual_reset_event::withdraw(wait_queue::node& n) noexcept {
+bool manual_reset_event::withdraw(wait_queue::entry& n) noexcept {
   const prim::scoped_lock lock(lock_);
   if (!queue_.withdraw(n)) return false;
   if (queue_.empty()) word_.fetch_and(~queued, prim::relaxed);

@@ -60,7 +60,7 @@ bool latch::wait_within(const wait_limit& limit) {
 }
 
 // False when the latch is open.
-bool latch::append(wait_queue::node& n) noexcept {
+bool latch::append(wait_queue::entry& n) noexcept {
   const prim::scoped_lock lock(lock_);
   std::uint64_t word = word_.load(prim::acquire);
   do {
@@ -70,7 +70,7 @@ bool latch::append(wait_queue::node& n) noexcept {
   return true;
 }
 
-bool latch::withdraw(wait_queue::node& n) noexcept {
+bool latch::withdraw(wait_queue::entry& n) noexcept {
   const prim::scoped_lock lock(lock_);
   if (!queue_.withdraw(n)) return false;
   if (queue_.empty()) word_.fetch_and(~queued, prim::relaxed);

@@ -95,8 +95,8 @@ void reader_row::wake(const slot& s) noexcept {
   wait_queue::chain woken;
   {
     const prim::scoped_lock lock(lock_);
-    for (wait_queue::node* n = sleepers_.first(); n != nullptr;) {
-      wait_queue::node* const behind = n->after;
+    for (wait_queue::entry* n = sleepers_.first(); n != nullptr;) {
+      wait_queue::entry* const behind = n->after;
       if (n->amount == index) sleepers_.take(*n, woken);
       n = behind;
     }

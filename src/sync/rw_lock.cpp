@@ -31,7 +31,7 @@ constexpr unsigned most_turns_between_looks = 16;
 
 struct rw_lock::sleeper : wait_queue::node {
   explicit sleeper(bool is_writer) noexcept : writes(is_writer) {}
-  static const sleeper& of(const wait_queue::node& n) noexcept {
+  static const sleeper& of(const wait_queue::entry& n) noexcept {
     return static_cast<const sleeper&>(n);
   }
   bool is_overdue() const noexcept { return overtaken >= prim::limits::rw_lock_overtakings; }
@@ -136,7 +136,7 @@ bool rw_lock::pass_on(leaving who) noexcept {
     state::bits_type granted = 0;
     bool some_stay = to_writer && queue_.first()->after != nullptr;
     if (!to_writer) {
-      for (const wait_queue::node* n = queue_.first(); n != nullptr; n = n->after) {
+      for (const wait_queue::entry* n = queue_.first(); n != nullptr; n = n->after) {
         const sleeper& s = sleeper::of(*n);
         if (s.writes) some_stay = true;
         if (!s.writes && s.is_overdue()) ++granted;
@@ -150,8 +150,8 @@ bool rw_lock::pass_on(leaving who) noexcept {
       next = next.with_readers(granted).with_queue(some_stay);
       if (exchange(w, next, prim::acq_rel)) break;
     }
-    for (wait_queue::node* n = queue_.first(); n != nullptr;) {
-      wait_queue::node* const after = n->after;
+    for (wait_queue::entry* n = queue_.first(); n != nullptr;) {
+      wait_queue::entry* const after = n->after;
       auto& s = static_cast<sleeper&>(*n);
       if (s.writes == to_writer) {
         s.granted = s.is_overdue();

@@ -59,7 +59,7 @@ bool semaphore_core::acquire_slow(const wait_limit& limit) {
 }
 
 // False when there is a permit.
-bool semaphore_core::append(wait_queue::node& n) noexcept {
+bool semaphore_core::append(wait_queue::entry& n) noexcept {
   const prim::scoped_lock lock(lock_);
   std::uint64_t word = word_.load(prim::relaxed);
   do {
@@ -69,7 +69,7 @@ bool semaphore_core::append(wait_queue::node& n) noexcept {
   return true;
 }
 
-bool semaphore_core::withdraw(wait_queue::node& n) noexcept {
+bool semaphore_core::withdraw(wait_queue::entry& n) noexcept {
   const prim::scoped_lock lock(lock_);
   if (!queue_.withdraw(n)) return false;
   if (queue_.empty()) word_.fetch_and(~queued, prim::relaxed);

@@ -22,15 +22,15 @@ weighted_semaphore::answer weighted_semaphore::ask(units n) const noexcept {
   return held_ <= capacity_ - n ? answer::yes : answer::not_now;
 }
 
-// Puts the node into the queue, if there is one, when the units cannot be had now.
-weighted_semaphore::answer weighted_semaphore::take(units n, wait_queue::node* node) noexcept {
+// Puts the entry into the queue, if there is one, when the units cannot be had now.
+weighted_semaphore::answer weighted_semaphore::take(units n, wait_queue::entry* place) noexcept {
   const prim::scoped_lock lock(lock_);
   answer a = ask(n);
   if (a == answer::yes && n != 0 && !queue_.empty()) a = answer::not_now;
   if (a == answer::yes) held_ += n;
-  if (a == answer::not_now && node != nullptr) {
-    node->amount = n;
-    queue_.append(*node);
+  if (a == answer::not_now && place != nullptr) {
+    place->amount = n;
+    queue_.append(*place);
   }
   return a;
 }
@@ -67,7 +67,7 @@ bool weighted_semaphore::acquire_within(units n, const wait_limit& limit) {
   return true;
 }
 
-bool weighted_semaphore::withdraw(wait_queue::node& n) noexcept {
+bool weighted_semaphore::withdraw(wait_queue::entry& n) noexcept {
   wait_queue::chain woken;
   {
     const prim::scoped_lock lock(lock_);
@@ -106,8 +106,8 @@ void weighted_semaphore::resize(units capacity) noexcept {
   {
     const prim::scoped_lock lock(lock_);
     capacity_ = capacity;
-    for (wait_queue::node* n = queue_.first(); n != nullptr;) {
-      wait_queue::node* const next = n->after;
+    for (wait_queue::entry* n = queue_.first(); n != nullptr;) {
+      wait_queue::entry* const next = n->after;
       if (n->amount > capacity) queue_.take(*n, woken, true);
       n = next;
     }

@@ -55,7 +55,8 @@ count() {
   ' "$work/addresses" "$work/counted")
 }
 
-sides=("post submitter" "post worker" "submit submitter" "submit worker" "submit reader")
+sides=("post submitter" "post worker" "submit submitter" "submit worker" "submit reader"
+  "enter worker" "fork worker" "group worker")
 for each in "${sides[@]}"; do
   read -r operation side <<<"$each"
   count "$operation" "$side"

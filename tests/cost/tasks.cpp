@@ -2,8 +2,15 @@
 // While the tasks are submitted the worker is kept busy, and while the worker runs them the
 // submitter sleeps, so each side does the same work in every run.
 //
+// What a task forks begins and ends on the worker: a child that nobody steals, of a task's
+// outermost parallel_invoke ("enter") or of one inside another ("fork"); a task of a group, run by
+// its waiter.
+//
 // usage: tasks post|submit submitter|worker|reader
+//        tasks enter|fork|group worker
 // Prints how many tasks were counted. Run it under callgrind with --collect-atstart=no.
+#include <heddle/algorithm/parallel_invoke.hpp>
+#include <heddle/exec/task_group.hpp>
 #include <heddle/exec/thread_pool.hpp>
 
 #include <valgrind/callgrind.h>
@@ -60,6 +67,18 @@ void play(heddle::thread_pool& pool, side counted, Submit submit, Read read) {
   for (int i = 0; i < rounds; ++i) play_round(pool, counted, submit, read);
 }
 
+// Calls round() on the pool's worker, which gives rise to a thousand tasks there.
+template <class Round>
+void play_inside(heddle::thread_pool& pool, Round round) {
+  pool.submit([&] {
+        for (int i = 0; i < rounds_before; ++i) round();
+        count(true);
+        for (int i = 0; i < rounds; ++i) round();
+        count(true);
+      })
+      .get();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -71,7 +90,9 @@ int main(int argc, char** argv) {
                                            : side::nobody;
   heddle::thread_pool pool(1);
   if (counted == side::nobody) {
-    std::fprintf(stderr, "usage: tasks post|submit submitter|worker|reader\n");
+    std::fprintf(stderr,
+                 "usage: tasks post|submit submitter|worker|reader, or "
+                 "tasks enter|fork|group worker\n");
     return 2;
   }
   if (operation == "post") {
@@ -85,6 +106,22 @@ int main(int argc, char** argv) {
           for (auto& future : futures) future.get();
           futures.clear();
         });
+  } else if (operation == "enter") {
+    play_inside(pool, [] {
+      for (int i = 0; i < tasks_a_round; ++i) heddle::parallel_invoke([] {}, [] {});
+    });
+  } else if (operation == "fork") {
+    play_inside(pool, [] {
+      heddle::parallel_invoke([] {
+        for (int i = 0; i < tasks_a_round; ++i) heddle::parallel_invoke([] {}, [] {});
+      });
+    });
+  } else if (operation == "group") {
+    play_inside(pool, [] {
+      heddle::task_group group;
+      for (int i = 0; i < tasks_a_round; ++i) group.run([] {});
+      group.wait();
+    });
   } else {
     return 2;
   }

@@ -9,6 +9,7 @@
 
 #include <heddle/model.hpp>
 #include <heddle/prim/atomic.hpp>
+#include <heddle/prim/asymmetric_fence.hpp>
 #include <heddle/prim/thread.hpp>
 
 namespace litmus {

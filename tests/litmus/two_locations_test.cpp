@@ -7,6 +7,8 @@ namespace {
 
 using namespace litmus;
 using heddle::prim::fence;
+using heddle::prim::heavy_fence;
+using heddle::prim::light_fence;
 using testing::ElementsAre;
 
 // Message passing: x is the message, y the flag. a: the flag as read, b: the message.
@@ -244,6 +246,45 @@ TEST(litmus_store_buffering, one_sees_the_other_in_a_total_order) {
   // An access and a fence.
   EXPECT_THAT(store_buffering(left_of_dekker(seq_cst, seq_cst), right_fenced(seq_cst)), one_sees);
   EXPECT_THAT(store_buffering(left_fenced(seq_cst), right_of_dekker(seq_cst, seq_cst)), one_sees);
+}
+
+thread left_lightly_fenced() {
+  return [](place& p) {
+    p.x.store(1, relaxed);
+    light_fence();
+    p.a = p.y.load(relaxed);
+  };
+}
+thread right_lightly_fenced() {
+  return [](place& p) {
+    p.y.store(1, relaxed);
+    light_fence();
+    p.b = p.x.load(relaxed);
+  };
+}
+thread right_heavily_fenced() {
+  return [](place& p) {
+    p.y.store(1, relaxed);
+    static_cast<void>(heavy_fence());
+    p.b = p.x.load(relaxed);
+  };
+}
+
+TEST(litmus_store_buffering, a_light_fence_meets_heavy_ones_alone) {
+  const auto one_sees = ElementsAre("01", "10", "11");
+  const auto all = ElementsAre("00", "01", "10", "11");
+  EXPECT_THAT(store_buffering(left_lightly_fenced(), right_heavily_fenced()), one_sees);
+  EXPECT_THAT(store_buffering(left_lightly_fenced(), right_lightly_fenced()), all);
+  EXPECT_THAT(store_buffering(left_lightly_fenced(), right_fenced(seq_cst)), all);
+  // A heavy one is a full one, too, and helps nobody who has none.
+  EXPECT_THAT(store_buffering(left_fenced(seq_cst), right_heavily_fenced()), one_sees);
+  EXPECT_THAT(store_buffering(left_of_dekker(relaxed, relaxed), right_heavily_fenced()), all);
+}
+
+TEST(litmus_store_buffering, a_light_fence_before_a_seq_cst_access) {
+  // The total order of seq_cst accesses reaches the light side only by a heavy fence.
+  EXPECT_THAT(store_buffering(left_lightly_fenced(), right_of_dekker(seq_cst, seq_cst)),
+              ElementsAre("00", "01", "10", "11"));
 }
 
 TEST(litmus_store_buffering, an_exchange_that_succeeds_is_sequential) {

@@ -65,6 +65,13 @@ class HEDDLE_API deadlock_error : public error {
   ~deadlock_error() override;
 };
 
+// Work was told to stop because its time had run out, and has ended.
+class HEDDLE_API timed_out : public error {
+ public:
+  timed_out();
+  ~timed_out() override;
+};
+
 // A child process waited for a result that a thread of its parent was to make.
 class HEDDLE_API forked : public error {
  public:

@@ -154,8 +154,8 @@ struct pool_statistics {
   std::uint64_t discarded = 0;  // by shutdown(cancel)
   std::uint64_t helped = 0;     // waits that ran the awaited task themselves, or tried
   std::uint64_t steal_attempts = 0;
-  std::uint64_t steals = 0;
-  std::vector<std::uint64_t> robbed;  // of `steals`: from each worker
+  std::uint64_t steals = 0;           // of tasks, and of what parallel_invoke and its like forked
+  std::vector<std::uint64_t> robbed;  // tasks among them, from each worker
   std::uint64_t wakeups = 0;
   std::uint64_t blocked = 0;        // waits that gave the worker's slot away
   std::uint64_t starved = 0;        // waits for which no spare was left

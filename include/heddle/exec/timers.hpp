@@ -33,6 +33,7 @@ namespace detail {
 
 class standard_timers;
 class timer_core;
+struct timer_access;  // coro/delay.hpp
 
 // Work, the future of its result, and its place among the timers, in one cell. No waiter runs it
 // ahead of its time.
@@ -177,6 +178,7 @@ class HEDDLE_API timer_queue {
 
  private:
   friend class detail::standard_timers;
+  friend struct detail::timer_access;
 
   // Arms the link, or posts the work. Throws what starting the thread and making room throw; then
   // the work was discarded.

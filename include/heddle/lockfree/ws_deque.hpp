@@ -1,16 +1,11 @@
 // The work-stealing deque: one owner at one end, thieves at the other.
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <stdexcept>
-#include <type_traits>
-#include <utility>
 
 #include <heddle/base/cache_line.hpp>
-#include <heddle/prim/allocation.hpp>
+#include <heddle/lockfree/deque_buffer.hpp>
 #include <heddle/prim/atomic.hpp>
 #include <heddle/prim/config.hpp>
 #include <heddle/prim/limits.hpp>
@@ -33,20 +28,11 @@ namespace heddle::inline HEDDLE_ABI {
 // acquire load, where the published code has relaxed ones that let a thief read an old slot.
 template <class T>
 class ws_deque {
-  static_assert(std::is_trivially_copyable_v<T>, "values are copied while others may write");
-
  public:
   // The capacity is rounded up to a power of two. Throws std::invalid_argument for 0.
   explicit ws_deque(std::size_t capacity = prim::limits::deque_capacity)
-      : buffer_(buffer::make(rounded(capacity), nullptr)) {}
-
-  ~ws_deque() {
-    for (buffer* b = buffer_.load(prim::relaxed); b != nullptr;) {
-      buffer* const older = b->older;
-      buffer::destroy(b);
-      b = older;
-    }
-  }
+      : buffer_(buffer::make(buffer::rounded(capacity, "ws_deque"))) {}
+  ~ws_deque() { buffer::destroy_all(buffer_.load(prim::relaxed)); }
   ws_deque(const ws_deque&) = delete;
   ws_deque& operator=(const ws_deque&) = delete;
 
@@ -56,7 +42,10 @@ class ws_deque {
     const std::int64_t bottom = bottom_.load(prim::relaxed);
     const std::int64_t top = top_.load(prim::acquire);
     buffer* b = buffer_.load(prim::relaxed);
-    if (bottom - top > b->mask) b = grow(b, top, bottom);
+    if (bottom - top >= b->capacity()) {
+      b = b->grown(top, bottom);
+      buffer_.store(b, prim::release);
+    }
     b->slot(bottom).store(value, prim::relaxed);
     bottom_.store(bottom + 1, prim::release);
   }
@@ -110,60 +99,11 @@ class ws_deque {
 
   // Owner.
   std::size_t capacity() const noexcept {
-    return static_cast<std::size_t>(buffer_.load(prim::relaxed)->mask) + 1;
+    return static_cast<std::size_t>(buffer_.load(prim::relaxed)->capacity());
   }
 
  private:
-  // A power of two of slots, behind a header, in one allocation.
-  struct buffer {
-    std::int64_t mask;
-    buffer* older;
-
-    using slot_type = prim::atomic<T>;
-    static constexpr std::size_t alignment = alignof(slot_type) > cache_line ? alignof(slot_type)
-                                                                             : cache_line;
-    static constexpr std::size_t slots_at = alignment;  // behind the header, aligned
-
-    static std::size_t bytes(std::size_t capacity) noexcept {
-      return slots_at + capacity * sizeof(slot_type);
-    }
-
-    static buffer* make(std::size_t capacity, buffer* older) {
-      static_assert(sizeof(buffer) <= slots_at);
-      void* const memory = prim::allocate(bytes(capacity), alignment);
-      auto* const b = ::new (memory) buffer{static_cast<std::int64_t>(capacity) - 1, older};
-      std::uninitialized_default_construct_n(b->slots(), capacity);
-      return b;
-    }
-
-    static void destroy(buffer* b) noexcept {
-      const auto capacity = static_cast<std::size_t>(b->mask) + 1;
-      std::destroy_n(b->slots(), capacity);
-      b->~buffer();
-      prim::deallocate(b, bytes(capacity), alignment);
-    }
-
-    slot_type* slots() noexcept {
-      return reinterpret_cast<slot_type*>(reinterpret_cast<std::byte*>(this) + slots_at);
-    }
-    slot_type& slot(std::int64_t index) noexcept { return slots()[index & mask]; }
-  };
-
-  static std::size_t rounded(std::size_t capacity) {
-    constexpr std::size_t most = std::size_t{1} << 40;
-    if (capacity == 0) throw std::invalid_argument("ws_deque: capacity 0");
-    if (capacity > most) throw std::invalid_argument("ws_deque: capacity beyond 2^40");
-    return std::bit_ceil(capacity);
-  }
-
-  buffer* grow(buffer* old, std::int64_t top, std::int64_t bottom) {
-    buffer* const wider = buffer::make((static_cast<std::size_t>(old->mask) + 1) * 2, old);
-    for (std::int64_t i = top; i < bottom; ++i) {
-      wider->slot(i).store(old->slot(i).load(prim::relaxed), prim::relaxed);
-    }
-    buffer_.store(wider, prim::release);
-    return wider;
-  }
+  using buffer = detail::deque_buffer<T>;
 
   alignas(destructive_interference) prim::atomic<std::int64_t> top_{0};
   alignas(destructive_interference) prim::atomic<std::int64_t> bottom_{0};

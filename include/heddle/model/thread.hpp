@@ -3,6 +3,7 @@
 
 #include <compare>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -120,6 +121,13 @@ inline void nap(model::detail::where w = model::detail::where::current()) noexce
 inline void pause(model::detail::where w = model::detail::where::current()) noexcept {
   if (model::detail::executing) model::detail::yield(w);
 }
+
+// The stacks of modelled threads are the checker's.
+struct stack_bounds {
+  std::uintptr_t end = 0;
+  std::size_t size = 0;
+};
+inline stack_bounds bounds_of_stack() noexcept { return {}; }
 
 inline void set_thread_name(std::string_view) noexcept {}
 inline int kernel_thread_id() noexcept {

@@ -7,7 +7,7 @@
 
 namespace heddle::inline HEDDLE_ABI::prim {
 
-inline constexpr std::size_t largest_cell = 256;
+inline constexpr std::size_t largest_cell = 1024;
 
 // As allocate and deallocate, but memory of up to largest_cell bytes (and at most 64-byte
 // alignment) is kept for the next one to ask: where the rate is steady nobody calls malloc.

@@ -25,4 +25,17 @@ inline std::uint64_t cycle_count() noexcept {
 #endif
 }
 
+// About how much it counts in a microsecond, for thresholds: on x86 within a factor of two.
+inline std::uint64_t cycles_per_microsecond() noexcept {
+#if !HEDDLE_MODEL && (defined(__x86_64__) || defined(__i386__))
+  return 3000;
+#elif !HEDDLE_MODEL && defined(__aarch64__)
+  std::uint64_t per_second;
+  asm("mrs %0, cntfrq_el0" : "=r"(per_second));
+  return per_second / 1'000'000 + 1;
+#else
+  return 1000;
+#endif
+}
+
 }  // namespace heddle::inline HEDDLE_ABI::prim

@@ -32,6 +32,8 @@ inline constexpr bool pool_reads_kernel =
     false;  // whose answers are not the same in each execution
 inline constexpr unsigned strand_turn = 2;
 inline constexpr std::size_t timer_batch = 2;
+inline constexpr unsigned fork_turns = 1;
+inline constexpr unsigned fork_patience = 1;
 #else
 inline constexpr std::size_t deque_capacity = 256;
 inline constexpr std::uint64_t first_position = 0;  // of rings and queues
@@ -55,6 +57,8 @@ inline constexpr int pool_sizes = 1024;  // of adaptive pools
 inline constexpr bool pool_reads_kernel = true;
 inline constexpr unsigned strand_turn = 32;
 inline constexpr std::size_t timer_batch = 64;
+inline constexpr unsigned fork_turns = 512;    // some 20 microseconds
+inline constexpr unsigned fork_patience = 64;  // some 3
 #endif
 
 }  // namespace heddle::inline HEDDLE_ABI::prim::limits

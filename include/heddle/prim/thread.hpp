@@ -7,6 +7,8 @@
 #include <heddle/model/thread.hpp>
 #else
 
+#include <cstddef>
+#include <cstdint>
 #include <string_view>
 #include <thread>
 
@@ -37,6 +39,14 @@ HEDDLE_API void set_thread_name(std::string_view name) noexcept;
 
 // The kernel's number of the calling thread.
 HEDDLE_API int kernel_thread_id() noexcept;
+
+// The calling thread's stack: the lowest address of it that may be used, and its size in bytes.
+// Zeros when they cannot be told.
+struct stack_bounds {
+  std::uintptr_t end = 0;
+  std::size_t size = 0;
+};
+HEDDLE_API stack_bounds bounds_of_stack() noexcept;
 
 }  // namespace heddle::inline HEDDLE_ABI::prim
 

@@ -27,6 +27,9 @@ enum class thread_slot : unsigned {
   wait_slot,          // probe/wait_board
   reader_row,         // sync/reader_table
   dictionary_call,    // data/dictionary
+  fork_lane,          // exec/fork
+  offered_task,       // exec/task_group
+  coroutine,          // coro/frame
   count,
 };
 

@@ -64,14 +64,16 @@ class HEDDLE_API manual_reset_event {
   lock_statistics statistics() const { return probe_.statistics(); }
 
  private:
+  friend struct detail::queue_access;
+
   // The second bit: somebody is in the queue, and it is not set. It changes under the lock,
   // together with the queue.
   static constexpr std::uint32_t is_set_bit = 1;
   static constexpr std::uint32_t queued = 2;
 
   bool wait_within(const wait_limit& limit);
-  bool append(wait_queue::node& n) noexcept;
-  bool withdraw(wait_queue::node& n) noexcept;
+  bool append(wait_queue::entry& n) noexcept;
+  bool withdraw(wait_queue::entry& n) noexcept;
 
   prim::atomic<std::uint32_t> word_{0};
   prim::short_lock lock_;
@@ -123,6 +125,8 @@ class auto_reset_event {
   lock_statistics statistics() const { return core_.probe().statistics(); }
 
  private:
+  friend struct detail::queue_access;
+
   semaphore_core core_;
 };
 

@@ -71,6 +71,8 @@ class HEDDLE_API latch {
   lock_statistics statistics() const { return probe_.statistics(); }
 
  private:
+  friend struct detail::queue_access;
+
   // The word: what is left, and in the lowest bit whether somebody is in the queue. That bit
   // changes under the lock, together with the queue.
   static constexpr std::uint64_t queued = 1;
@@ -84,8 +86,8 @@ class HEDDLE_API latch {
 
   bool wait_within(const wait_limit& limit);
   bool open(std::uint64_t word) noexcept;
-  bool append(wait_queue::node& n) noexcept;
-  bool withdraw(wait_queue::node& n) noexcept;
+  bool append(wait_queue::entry& n) noexcept;
+  bool withdraw(wait_queue::entry& n) noexcept;
 
   prim::atomic<std::uint64_t> word_;
   prim::short_lock lock_;

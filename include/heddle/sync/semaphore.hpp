@@ -55,6 +55,8 @@ class HEDDLE_API semaphore_core {
   void record(lock_recording what) { probe_.record(what, kind_, this); }
 
  private:
+  friend struct detail::queue_access;
+
   // The word: the number of permits, and in the lowest bit whether somebody is in the queue. That
   // bit changes under the lock, together with the queue.
   static constexpr std::uint64_t queued = 1;
@@ -82,8 +84,8 @@ class HEDDLE_API semaphore_core {
   void note_taken() noexcept {
     if (kind_ == wait_kind::semaphore) probe_.took();
   }
-  bool append(wait_queue::node& n) noexcept;
-  bool withdraw(wait_queue::node& n) noexcept;
+  bool append(wait_queue::entry& n) noexcept;
+  bool withdraw(wait_queue::entry& n) noexcept;
   bool give(std::uint64_t n, std::uint64_t most) noexcept;
 
   prim::atomic<std::uint64_t> word_;
@@ -152,6 +154,8 @@ class counting_semaphore {
   lock_statistics statistics() const { return core_.probe().statistics(); }
 
  private:
+  friend struct detail::queue_access;
+
   semaphore_core core_;
 };
 

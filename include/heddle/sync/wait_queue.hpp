@@ -1,5 +1,5 @@
-// What events, latches, barriers and semaphores have in common: a queue of threads that sleep until
-// somebody chooses them, a deadline passes, or a stop is requested.
+// What events, latches, barriers and semaphores have in common: a queue of those who wait, threads
+// as a rule, which sleep until somebody chooses them, a deadline passes, or a stop is requested.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,10 @@
 #include <heddle/sync/waiter.hpp>
 
 namespace heddle::inline HEDDLE_ABI {
+
+namespace detail {
+struct queue_access;  // coro/awaitables.hpp
+}
 
 // How long a wait may last. Refers to the token.
 class wait_limit {
@@ -47,38 +51,49 @@ class wait_limit {
 // The queue, eldest first. Its owner guards it by a lock, and wakes whom it has taken after it has
 // let go of that lock: with the last wake-up the owner may be gone.
 //
-// Each node leaves exactly once: somebody takes it and wakes it, or it is withdrawn and nobody
+// Each entry leaves exactly once: somebody takes it and wakes it, or it is withdrawn and nobody
 // wakes it.
 class wait_queue {
  public:
-  struct node {
-    thread_waiter waiter;
-    node* before = nullptr;
-    node* after = nullptr;
+  struct entry : waiter {
+    explicit entry(function f) noexcept : waiter(f) {}
+
+    entry* before = nullptr;
+    entry* after = nullptr;
     std::uint64_t amount = 0;  // what it waits for
     bool listed = false;
     bool refused = false;  // it was taken to be told that its wait has failed
+
+   protected:
+    ~entry() = default;
   };
 
-  // Nodes that were taken, in the order in which they will be woken.
+  // A thread's.
+  struct node : entry {
+    node() noexcept : entry([](waiter* w) noexcept { static_cast<node*>(w)->parker.unpark(); }) {}
+
+    prim::parker parker;
+  };
+
+  // Entries that were taken, in the order in which they will be woken.
   class chain {
    public:
-    void add(node& n) noexcept {
+    void add(entry& n) noexcept {
       n.after = nullptr;
       (last_ != nullptr ? last_->after : first_) = &n;
       last_ = &n;
     }
     void wake() const noexcept {
-      for (node* n = first_; n != nullptr;) {
-        node* const rest = n->after;  // waking may end the node
-        n->waiter.wake(&n->waiter);
+      for (entry* n = first_; n != nullptr;) {
+        entry* const rest = n->after;  // waking may end the entry
+        n->wake(n);
         n = rest;
       }
     }
 
    private:
-    node* first_ = nullptr;
-    node* last_ = nullptr;
+    entry* first_ = nullptr;
+    entry* last_ = nullptr;
   };
 
   constexpr wait_queue() noexcept = default;
@@ -86,9 +101,9 @@ class wait_queue {
   wait_queue& operator=(const wait_queue&) = delete;
 
   bool empty() const noexcept { return first_ == nullptr; }
-  node* first() const noexcept { return first_; }
+  entry* first() const noexcept { return first_; }
 
-  void append(node& n) noexcept {
+  void append(entry& n) noexcept {
     n.before = last_;
     n.after = nullptr;
     n.listed = true;
@@ -97,7 +112,7 @@ class wait_queue {
   }
 
   // Before all others.
-  void prepend(node& n) noexcept {
+  void prepend(entry& n) noexcept {
     n.before = nullptr;
     n.after = first_;
     n.listed = true;
@@ -106,14 +121,14 @@ class wait_queue {
   }
 
   // False when somebody has taken it.
-  bool withdraw(node& n) noexcept {
+  bool withdraw(entry& n) noexcept {
     if (!n.listed) return false;
     unlink(n);
     return true;
   }
 
   // Requires: n is in the queue.
-  void take(node& n, chain& to, bool refused = false) noexcept {
+  void take(entry& n, chain& to, bool refused = false) noexcept {
     unlink(n);
     n.refused = refused;
     to.add(n);
@@ -123,14 +138,14 @@ class wait_queue {
   }
 
  private:
-  void unlink(node& n) noexcept {
+  void unlink(entry& n) noexcept {
     (n.before != nullptr ? n.before->after : first_) = n.after;
     (n.after != nullptr ? n.after->before : last_) = n.before;
     n.listed = false;
   }
 
-  node* first_ = nullptr;
-  node* last_ = nullptr;
+  entry* first_ = nullptr;
+  entry* last_ = nullptr;
 };
 
 // Sleeps until the thread was chosen and woken: then true, and nothing but the parker is touched
@@ -164,7 +179,7 @@ bool sleep_until_chosen(prim::parker& parker, const wait_limit& limit, Withdraw 
 // under the lock of the queue.
 template <class Withdraw>
 bool sleep_in_queue(wait_queue::node& n, const wait_limit& limit, Withdraw withdraw) {
-  return sleep_until_chosen(n.waiter.parker, limit, withdraw);
+  return sleep_until_chosen(n.parker, limit, withdraw);
 }
 
 }  // namespace heddle::inline HEDDLE_ABI

@@ -1,4 +1,4 @@
-// Who waits for an event: a thread, a continuation, later a coroutine.
+// Who waits for an event: a thread, a continuation, a coroutine.
 #pragma once
 
 #include <heddle/prim/cell.hpp>

@@ -92,12 +92,14 @@ class HEDDLE_API weighted_semaphore {
   lock_statistics statistics() const { return probe_.statistics(); }
 
  private:
+  friend struct detail::queue_access;
+
   enum class answer : std::uint8_t { yes, not_now, never };
 
   [[noreturn]] void refuse(units n) const;
   bool acquire_within(units n, const wait_limit& limit);
-  answer take(units n, wait_queue::node* node) noexcept;
-  bool withdraw(wait_queue::node& n) noexcept;
+  answer take(units n, wait_queue::entry* place) noexcept;
+  bool withdraw(wait_queue::entry& n) noexcept;
   answer ask(units n) const noexcept HEDDLE_REQUIRES(lock_);
   void serve(wait_queue::chain& woken) noexcept HEDDLE_REQUIRES(lock_);
 

@@ -1,0 +1,320 @@
+#include <heddle/asio/use_await.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <coroutine>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/connect_pair.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/write.hpp>
+#include <heddle/asio/context.hpp>
+#include <heddle/base/context_slot.hpp>
+#include <heddle/exec/thread_pool.hpp>
+
+#include "support/pools.hpp"
+
+namespace {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+using heddle::asio::use_await;
+using heddle::asio::use_await_tuple;
+using heddle_test::watchdog;
+using namespace std::chrono_literals;
+
+// A coroutine of nobody's: begins when it is called, and ends by itself. The closure that it
+// belongs to has to live as long.
+struct detached {
+  struct promise_type {
+    detached get_return_object() const noexcept { return {}; }
+    std::suspend_never initial_suspend() const noexcept { return {}; }
+    std::suspend_never final_suspend() const noexcept { return {}; }
+    void return_void() const noexcept {}
+    void unhandled_exception() const { std::terminate(); }
+  };
+};
+
+// An operation that completes, or does not, in whatever way the test likes.
+template <class Signature, class Begin, class Token>
+auto async_custom(Begin begin, Token&& token) {
+  return asio::async_initiate<Token, Signature>(std::move(begin), token);
+}
+
+TEST(asio_use_await, waits_for_a_timer_on_its_loop) {
+  asio::io_context io;
+  asio::steady_timer timer(io, 1ms);
+  bool begun = false;
+  bool ended = false;
+  const auto coroutine = [&]() -> detached {
+    begun = true;
+    co_await timer.async_wait(use_await);
+    ended = true;
+  };
+  coroutine();
+  EXPECT_TRUE(begun);
+  EXPECT_FALSE(ended);
+  io.run();
+  EXPECT_TRUE(ended);
+}
+
+TEST(asio_use_await, begins_nothing_before_it_is_awaited) {
+  asio::io_context io;
+  asio::steady_timer timer(io, 1h);
+  {
+    [[maybe_unused]] auto operation = timer.async_wait(use_await);
+  }
+  EXPECT_EQ(timer.cancel(), 0U);
+
+  bool cancelled = false;
+  const auto coroutine = [&]() -> detached {
+    auto operation = timer.async_wait(use_await_tuple);
+    cancelled = co_await std::move(operation) == asio::error::operation_aborted;
+  };
+  coroutine();
+  EXPECT_EQ(timer.cancel(), 1U);
+  io.run();
+  EXPECT_TRUE(cancelled);
+}
+
+TEST(asio_use_await, gives_values_and_throws_errors) {
+  asio::io_context io;
+  asio::local::stream_protocol::socket a(io);
+  asio::local::stream_protocol::socket b(io);
+  asio::local::connect_pair(a, b);
+  const std::string sent(300'000, 'x');
+  std::string received;
+  error_code end;
+  const auto writer = [&]() -> detached {
+    const std::size_t n = co_await asio::async_write(a, asio::buffer(sent), use_await);
+    EXPECT_EQ(n, sent.size());
+    a.close();
+  };
+  writer();
+  const auto reader = [&]() -> detached {
+    char buffer[5000];
+    try {
+      for (;;) {
+        const std::size_t n = co_await b.async_read_some(asio::buffer(buffer), use_await);
+        received.append(buffer, n);
+      }
+    } catch (const boost::system::system_error& e) {
+      end = e.code();
+    }
+  };
+  reader();
+  io.run();
+  EXPECT_EQ(received, sent);
+  EXPECT_EQ(end, asio::error::eof);
+}
+
+TEST(asio_use_await, keeps_errors_as_values_if_told_so) {
+  asio::io_context io;
+  asio::local::stream_protocol::socket a(io);
+  asio::local::stream_protocol::socket b(io);
+  asio::local::connect_pair(a, b);
+  a.close();
+  bool seen = false;
+  const auto coroutine = [&]() -> detached {
+    char buffer[10];
+    const auto [code, n] = co_await asio::async_read(b, asio::buffer(buffer), use_await_tuple);
+    seen = code == asio::error::eof && n == 0;
+  };
+  coroutine();
+  io.run();
+  EXPECT_TRUE(seen);
+}
+
+TEST(asio_use_await, goes_on_where_the_handler_runs) {
+  heddle::thread_pool pool(2U);
+  const watchdog dog;
+  heddle::asio::context in(pool);
+  asio::steady_timer timer(in.get_executor());
+  std::atomic<int> on_worker = 0;
+  const auto coroutine = [&]() -> detached {
+    for (int i = 0; i != 10; ++i) {
+      timer.expires_after(std::chrono::microseconds(i));
+      co_await timer.async_wait(use_await);
+      on_worker += pool.worker_index().has_value();
+    }
+  };
+  coroutine();
+  in.join();
+  EXPECT_EQ(on_worker, 10);
+}
+
+// Also when another thread completes the operation while this one is about to suspend.
+TEST(asio_use_await, goes_on_there_and_loses_no_completion) {
+  heddle::thread_pool pool(2U);
+  const watchdog dog;
+  heddle::asio::context in(pool);
+  heddle::thread_pool other(2U);
+  heddle::asio::context in_other(other);
+  std::atomic<int> rounds = 0;
+  const auto coroutine = [&]() -> detached {
+    for (int i = 0; i != 1000; ++i) {
+      co_await asio::post(in.get_executor(), use_await);
+      rounds += pool.worker_index().has_value();
+      co_await asio::post(in_other.get_executor(), use_await);
+      rounds += other.worker_index().has_value();
+    }
+  };
+  for (int c = 0; c != 4; ++c) coroutine();
+  EXPECT_TRUE(heddle_test::eventually([&] { return rounds == 8000; }));
+  in.join();
+  in_other.join();
+}
+
+TEST(asio_use_await, is_not_suspended_by_what_has_completed) {
+  int rounds = 0;
+  const auto coroutine = [&]() -> detached {
+    for (int i = 0; i != 100'000; ++i) {  // which would need a deep stack if each resumed the next
+      rounds += co_await async_custom<void(int)>([](auto handler) { handler(1); }, use_await);
+    }
+  };
+  coroutine();
+  EXPECT_EQ(rounds, 100'000);
+}
+
+TEST(asio_use_await, throws_what_beginning_throws) {
+  std::string said;
+  const auto coroutine = [&]() -> detached {
+    try {
+      co_await async_custom<void()>(
+          [](auto handler) {
+            [[maybe_unused]] auto lost = std::move(handler);
+            throw std::runtime_error("no");
+          },
+          use_await);
+    } catch (const std::runtime_error& e) {
+      said = e.what();
+    }
+  };
+  coroutine();
+  EXPECT_EQ(said, "no");
+}
+
+TEST(asio_use_await, is_cancelled_when_the_operation_is_dropped) {
+  bool at_once = false;
+  bool cancelled = false;
+  const auto coroutine = [&](asio::io_context& io) -> detached {
+    try {
+      co_await async_custom<void()>([](auto) {}, use_await);
+    } catch (const heddle::cancelled&) {
+      at_once = true;
+    }
+    try {
+      co_await asio::post(io, use_await);
+    } catch (const heddle::cancelled&) {
+      cancelled = true;
+    }
+  };
+  {
+    asio::io_context io;
+    coroutine(io);
+    EXPECT_TRUE(at_once);
+    EXPECT_FALSE(cancelled);
+  }
+  EXPECT_TRUE(cancelled);
+}
+
+TEST(asio_use_await, gives_what_the_signature_says) {
+  int checks = 0;
+  const auto coroutine = [&]() -> detached {
+    co_await async_custom<void()>([](auto h) { h(); }, use_await);
+    static_assert(std::is_void_v<decltype(async_custom<void(error_code)>([](auto) {}, use_await)
+                                              .operator co_await()
+                                              .await_resume())>);
+
+    const std::tuple<int, std::string> two =
+        co_await async_custom<void(int, std::string)>([](auto h) { h(1, "one"); }, use_await);
+    checks += two == std::tuple(1, "one");
+
+    auto only_moves = co_await async_custom<void(error_code, std::unique_ptr<int>)>(
+        [](auto h) { h(error_code(), std::make_unique<int>(2)); }, use_await);
+    checks += *only_moves == 2;
+
+    const int after_exception = co_await async_custom<void(std::exception_ptr, int)>(
+        [](auto h) { h(nullptr, 3); }, use_await);
+    checks += after_exception == 3;
+
+    try {
+      co_await async_custom<void(std::exception_ptr, int)>(
+          [](auto h) { h(std::make_exception_ptr(std::out_of_range("x")), 3); }, use_await);
+    } catch (const std::out_of_range&) {
+      ++checks;
+    }
+
+    const auto [error, value] = co_await async_custom<void(std::exception_ptr, int)>(
+        [](auto h) { h(std::make_exception_ptr(std::out_of_range("x")), 3); }, use_await_tuple);
+    checks += error != nullptr && value == 3;
+  };
+  coroutine();
+  EXPECT_EQ(checks, 5);
+}
+
+struct throws_when_copied {
+  throws_when_copied() = default;
+  throws_when_copied(const throws_when_copied&) { throw std::out_of_range("copy"); }
+};
+
+TEST(asio_use_await, throws_what_keeping_the_values_throws) {
+  bool thrown = false;
+  const auto coroutine = [&]() -> detached {
+    try {
+      co_await async_custom<void(throws_when_copied)>(
+          [](auto h) {
+            const throws_when_copied value;
+            h(value);
+          },
+          use_await);
+    } catch (const std::out_of_range&) {
+      thrown = true;
+    }
+  };
+  coroutine();
+  EXPECT_TRUE(thrown);
+}
+
+struct counted_context : heddle::context_node {
+  counted_context()
+      : context_node{[](context_node* n) noexcept { ++static_cast<counted_context*>(n)->count; },
+                     [](context_node* n) noexcept { --static_cast<counted_context*>(n)->count; }} {}
+  int count = 0;
+};
+
+TEST(asio_use_await, goes_on_with_the_context_that_it_had) {
+  asio::io_context io;
+  asio::steady_timer timer(io, 1ms);
+  counted_context context;
+  heddle::context_ref seen = nullptr;
+  const auto coroutine = [&]() -> detached {
+    co_await timer.async_wait(use_await);
+    seen = heddle::current_context();
+  };
+  {
+    const heddle::context_scope inside(&context);
+    coroutine();
+  }
+  EXPECT_EQ(context.count, 1);
+  io.run();
+  EXPECT_EQ(seen, &context);
+  EXPECT_EQ(heddle::current_context(), nullptr);
+  EXPECT_EQ(context.count, 0);
+}
+
+}  // namespace
