@@ -34,8 +34,8 @@ class mailbox {
 };
 
 // A job begins before, while, or after the loop ends. Fails when a job enters a loop that is
-// closed, when the caller does not wait for one that is inside, and when entering does not acquire
-// or leaving not release.
+// closed, when the caller does not wait for one that is inside, when nobody tells it that the last
+// one has left, and when leaving does not release or closing does not acquire.
 TEST(LoopModel, AJobMeetsTheEndOfTheLoop) {
   holds([] {
     mailbox box;
@@ -51,7 +51,7 @@ TEST(LoopModel, AJobMeetsTheEndOfTheLoop) {
   });
 }
 
-// Each side has parts, which are put in order. Fails when a part is published without release.
+// Each side has parts, which are put in order. Fails when they are appended as they come.
 TEST(LoopModel, PartsKeepTheirOrder) {
   holds([] {
     mailbox box;
