@@ -77,11 +77,11 @@ TEST(parallel_sort, sorts_as_std_sort_does) {
       std::vector<int> stable = values;
       parallel_stable_sort(stable, [](int a, int b) { return a < b; });
       ASSERT_EQ(stable, expected) << name << " of " << size;
+      if (size > 1'000) continue;
       std::deque<std::string> words;
       for (const int v : values) words.push_back(std::to_string(v));
       std::deque<std::string> sorted_words = words;
       std::sort(sorted_words.begin(), sorted_words.end());
-      if (size > 5'000) continue;
       std::deque<std::string> stable_words = words;
       parallel_sort(words);
       ASSERT_EQ(words, sorted_words) << name << " of " << size;
@@ -109,7 +109,9 @@ TEST(parallel_sort, everywhere) {
 TEST(parallel_sort, of_many_values) {
   const heddle_test::watchdog dog;
   heddle::thread_pool pool(workers(2));
-  for (auto& [name, values] : patterns(1'000'000)) {
+  auto all = patterns(100'000);
+  all.emplace_back("a million", random_values(1'000'000));
+  for (auto& [name, values] : all) {
     std::vector<int> expected = values;
     std::sort(expected.begin(), expected.end());
     std::vector<int> stable = values;
