@@ -39,7 +39,7 @@ class executor_loop {
 
   // The caller's, after run(): the parts, in their order.
   void append_parts_to(loop_part& leftmost) noexcept {
-    loop_part* part = parts_.load(prim::acquire);
+    loop_part* part = parts_.load(prim::relaxed);
     std::vector<std::unique_ptr<loop_part>> in_order;
     try {
       std::size_t number = 0;
@@ -138,25 +138,26 @@ class executor_loop {
     part->first_ = first;
     loop_part* const mine = part.release();
     mine->next_ = parts_.load(prim::relaxed);
-    while (!parts_.compare_exchange_weak(mine->next_, mine, prim::release, prim::relaxed)) {
+    while (!parts_.compare_exchange_weak(mine->next_, mine, prim::relaxed, prim::relaxed)) {
     }
     return true;
   }
 
-  // False: the loop has ended.
+  // False: the loop has ended. What the caller did before it posted is known.
   bool enter() noexcept {
     std::size_t inside = inside_.load(prim::relaxed);
     do {
       if ((inside & closed) != 0) return false;
-    } while (!inside_.compare_exchange_weak(inside, inside + one, prim::acquire, prim::relaxed));
+    } while (!inside_.compare_exchange_weak(inside, inside + one, prim::relaxed, prim::relaxed));
     return true;
   }
+  // What was done inside is published here, also what those did who left before.
   void leave() noexcept {
     if (inside_.fetch_sub(one, prim::acq_rel) == (one | closed)) left_.complete();
   }
 
   void close() noexcept {
-    if (inside_.fetch_or(closed, prim::acq_rel) == 0) return;
+    if (inside_.fetch_or(closed, prim::acquire) == 0) return;
     for (unsigned turn = 0; turn != prim::limits::fork_turns; ++turn) {
       if (left_.done()) return;
       prim::pause();

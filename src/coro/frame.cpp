@@ -16,13 +16,11 @@ std::coroutine_handle<> take_next() noexcept {
 
 }  // namespace
 
-#if defined(__GNUC__) && !defined(__clang__) && (!defined(__OPTIMIZE__) || HEDDLE_ASAN)
-void transfer_to(std::coroutine_handle<> next) noexcept {
+void resume_next(std::coroutine_handle<> next) noexcept {
   prim::thread_value(prim::thread_slot::coroutine) = next.address();
 }
-#endif
 
-// The loop is for code that was compiled without transfers, whatever this here was compiled with.
+// The loop is for what calls resume_next().
 void task_frame::run_here() noexcept {
   const task_scope around(context_, "coroutine");
   for (std::coroutine_handle<> who = handle_; who; who = take_next()) who.resume();

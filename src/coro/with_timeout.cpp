@@ -5,10 +5,11 @@
 namespace heddle::inline HEDDLE_ABI::detail {
 
 // The timer has a reference of its own, until it has been given its verb or taken back.
-void time_limit::begin(prim::time_point deadline, const prim::stop_token* parents_stop) {
+void time_limit::begin(timer_queue& timers, prim::time_point deadline,
+                       const prim::stop_token* parents_stop) {
   references_.fetch_add(1, prim::relaxed);
-  timer_access::arm(timer_queue::standard(), link_, deadline,
-                    {nullptr, [](void*, job* j) noexcept { j->run(j, verb::run); }}, this);
+  const executor_ref in_place{nullptr, [](void*, job* j) noexcept { j->run(j, verb::run); }};
+  timer_access::arm(timers, link_, deadline, in_place, this);
   if (parents_stop != nullptr && parents_stop->stop_possible()) {
     parents_stop_.emplace(*parents_stop, forward{*this});
   }

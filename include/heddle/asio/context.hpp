@@ -19,7 +19,6 @@
 #include <heddle/prim/mutex.hpp>
 #include <heddle/prim/thread.hpp>
 #include <heddle/sync/condition_variable.hpp>
-#include <heddle/sync/mutex.hpp>
 
 namespace heddle::inline HEDDLE_ABI::asio {
 
@@ -152,7 +151,7 @@ class context : public boost::asio::execution_context {
   const executor_ref where_;
   prim::atomic<bool> stopped_{false};
   prim::atomic<std::uint64_t> unfinished_{0};
-  mutex mutex_;
+  prim::mutex mutex_;
   condition_variable changed_;
 };
 

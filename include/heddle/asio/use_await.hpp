@@ -1,6 +1,7 @@
 // Operations of Asio's in coroutines of any kind.
 #pragma once
 
+#include <concepts>
 #include <coroutine>
 #include <cstddef>
 #include <exception>
@@ -15,6 +16,7 @@
 
 #include <heddle/base/context_slot.hpp>
 #include <heddle/base/errors.hpp>
+#include <heddle/coro/frame.hpp>
 #include <heddle/prim/atomic.hpp>
 #include <heddle/prim/config.hpp>
 #include <heddle/prim/thread.hpp>
@@ -25,16 +27,17 @@ namespace heddle::inline HEDDLE_ABI::asio {
 //
 //   std::size_t n = co_await socket.async_read_some(buffer, heddle::asio::use_await);
 //
-// The operation begins when it is awaited, not before. The coroutine goes on where Asio calls the
-// handler: on the I/O object's executor. It goes on with the heddle::context_ref that it had.
+// The operation begins when it is awaited, not before. A heddle::coro::task goes on on its own
+// executor, any other coroutine where Asio calls the handler: on the I/O object's executor. It goes
+// on with the heddle::context_ref that it had.
 // Result: the values of the handler, without a leading error_code or exception_ptr: nothing, one,
 // or a tuple. A leading error is thrown, an error_code as boost::system::system_error. With
 // use_await_tuple no error is thrown, and it is the first value of the result:
 //
 //   auto [code, n] = co_await socket.async_read_some(buffer, heddle::asio::use_await_tuple);
 //
-// When Asio drops the operation, because its context is destroyed, `cancelled` is thrown, on the
-// thread that does that.
+// When Asio drops the operation, because its context is destroyed, `cancelled` is thrown; in a
+// coroutine that is no task of Heddle's on the thread that does that.
 // Cancelling: as for any handler, by the I/O object's cancel() or close().
 // Requires: the coroutine is not destroyed while it is suspended here.
 template <bool Throws>
@@ -43,6 +46,8 @@ inline constexpr await_token<true> use_await{};
 inline constexpr await_token<false> use_await_tuple{};
 
 namespace detail {
+
+using heddle::detail::task_frame;
 
 // A call that begins an operation. When it has returned, the coroutine may run on another thread,
 // or be gone; so what that call has to be told lies here, and not in the coroutine's frame.
@@ -91,12 +96,19 @@ class pending_operation {
   pending_operation(const pending_operation&) = delete;
   pending_operation& operator=(const pending_operation&) = delete;
 
-  void prepare(std::coroutine_handle<> waiting) noexcept {
-    waiting_ = waiting;
-    context_.emplace();
+  template <class Promise>
+  void prepare(std::coroutine_handle<Promise> waiting) noexcept {
+    if constexpr (std::derived_from<Promise, task_frame>) {
+      task_ = &waiting.promise();
+      task_->note_context();
+    } else {
+      waiting_ = waiting;
+      context_.emplace();
+    }
   }
 
   auto take_result() {
+    if (task_ != nullptr && task_->take_refusal()) task_frame::throw_refused();
     if (failure_ != nullptr) std::rethrow_exception(std::move(failure_));
     if constexpr (fails_first) {
       throw_error(std::get<0>(*values_));
@@ -119,6 +131,7 @@ class pending_operation {
     failure_ = std::make_exception_ptr(cancelled("an operation of Asio's was dropped"));
   }
   void resume() {
+    if (task_ != nullptr) return task_->go_on();
     const std::coroutine_handle<> waiting = waiting_;
     const context_scope inside(context_->get());
     const captured_context kept;  // the coroutine may end, and this with it
@@ -147,6 +160,8 @@ class pending_operation {
     }
   }
 
+  // Who waits: a task of Heddle's, or a coroutine with its context.
+  task_frame* task_ = nullptr;
   std::coroutine_handle<> waiting_;
   std::optional<captured_context> context_;
   std::optional<std::tuple<Values...>> values_;
@@ -196,7 +211,8 @@ class [[nodiscard]] awaitable_operation {
 
     bool await_ready() const noexcept { return false; }
     // When beginning throws, the handler is gone, and has not resumed the coroutine.
-    bool await_suspend(std::coroutine_handle<> waiting) {
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> waiting) {
       pending_.prepare(waiting);
       initiation begun;
       Begin begin(std::move(begin_));

@@ -4,6 +4,7 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <type_traits>
 #include <utility>
 
 #include <heddle/base/context_slot.hpp>
@@ -17,16 +18,24 @@ namespace heddle::inline HEDDLE_ABI::detail {
 
 // Without optimization, and under its AddressSanitizer, g++ makes a real call of a transfer from
 // one coroutine to another, and long chains of awaits overflow the stack. There a coroutine that
-// stops tells which one is to go on, and whoever resumed it resumes that.
+// stops leaves the handle of the next to whoever resumed it. Code of both kinds may be mixed.
 #if defined(__GNUC__) && !defined(__clang__) && (!defined(__OPTIMIZE__) || HEDDLE_ASAN)
 using transfer = void;
-HEDDLE_API void transfer_to(std::coroutine_handle<> next) noexcept;
 #else
 using transfer = std::coroutine_handle<>;
-inline transfer transfer_to(std::coroutine_handle<> next) noexcept {
-  return next ? next : std::noop_coroutine();
-}
 #endif
+
+HEDDLE_API void resume_next(std::coroutine_handle<> next) noexcept;
+
+// What an await_suspend returns to let `next` go on, or nobody if it is null.
+template <class Transfer>
+Transfer transfer_to(std::coroutine_handle<> next) noexcept {
+  if constexpr (std::is_void_v<Transfer>) {
+    resume_next(next);
+  } else {
+    return next ? next : std::noop_coroutine();
+  }
+}
 
 // Where a task runs, who may stop it, who waits for its end, and in which context: all of it is
 // borrowed from the task that awaits this one, or from whoever started it, and outlives it.
@@ -117,7 +126,7 @@ class HEDDLE_API task_frame : public job {
     template <std::derived_from<task_frame> P>
     transfer await_suspend(std::coroutine_handle<P> h) const noexcept {
       task_frame& self = h.promise();
-      return transfer_to(self.around_.ended(self));
+      return transfer_to<transfer>(self.around_.ended(self));
     }
     void await_resume() const noexcept {}
   };

@@ -198,7 +198,7 @@ class [[nodiscard]] task_wait {
   template <std::derived_from<task_frame> P>
   transfer await_suspend(std::coroutine_handle<P> parent) noexcept {
     task_frame& frame = parent.promise();
-    return transfer_to(frame.begin_child(*child_, frame.stop()));
+    return transfer_to<transfer>(frame.begin_child(*child_, frame.stop()));
   }
   T await_resume() { return take(); }
 

@@ -30,7 +30,7 @@ class HEDDLE_API time_limit final : private job {
   static time_limit* make() { return new time_limit; }
 
   // Throws what arming the timer throws.
-  void begin(prim::time_point deadline, const prim::stop_token* parents_stop);
+  void begin(timer_queue& timers, prim::time_point deadline, const prim::stop_token* parents_stop);
   // By the owner, once. Whether the deadline came first, before the parent's stop and this call.
   bool end() noexcept;
 
@@ -70,8 +70,8 @@ class [[nodiscard]] limited_wait final : public task_wait<T> {
   template <std::derived_from<task_frame> P>
   transfer await_suspend(std::coroutine_handle<P> parent) {
     task_frame& frame = parent.promise();
-    limit_->begin(deadline_, frame.stop());
-    return transfer_to(this->begin(frame, &limit_->token()));
+    limit_->begin(timer_queue::standard(), deadline_, frame.stop());
+    return transfer_to<transfer>(this->begin(frame, &limit_->token()));
   }
   T await_resume() {
     if (!std::exchange(limit_, nullptr)->end()) return this->take();

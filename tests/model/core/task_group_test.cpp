@@ -91,23 +91,28 @@ TEST(TaskGroupModel, CancelAgainstATask) {
 }
 
 // A waiter without a spare sleeps, and nobody else could run the task that comes then. Fails when
-// it is not called, and when it sleeps on a task that was added while it lay down.
+// it is not called, and when it sleeps on a task that was added while it lay down. (The task that
+// adds it comes to that only when the waiter is about to look, so that one preemption suffices.)
 TEST(TaskGroupModel, ASleeperRunsWhatComes) {
   holds(
       [] {
         meeting m;
-        prim::parker has_begun;
+        prim::parker has_begun, waits, go_on;
         thread_pool pool(tiny(2));
         pool.post([&] {
           task_group group;
           group.run([&] {
             has_begun.unpark();
+            go_on.park();
             group.run([&] { m.second(); });
             m.first();
           });
           has_begun.park();
+          waits.unpark();
           group.wait();
         });
+        waits.park();
+        go_on.unpark();
       },
       one_preemption());
 }

@@ -44,7 +44,7 @@ TEST(parallel_for, calls_each_index_once_everywhere) {
   const heddle_test::watchdog dog;
   at_every_place([](auto&... where) {
     for (const std::size_t size : interesting_sizes()) {
-      for (const std::size_t grain : {0, 1, 3, 1000}) {
+      for (const std::size_t grain : {0UL, 1UL, 3UL, 1000UL}) {
         std::vector<int> calls(size);
         parallel_for(where..., std::size_t{0}, size, [&](std::size_t i) { ++calls[i]; },
                      {.grain = grain});
@@ -203,7 +203,7 @@ TEST(parallel_for, rethrows_the_first_exception_when_nothing_runs_any_more) {
   const heddle_test::watchdog dog;
   const heddle_test::unhandled_log log;
   at_every_place([](auto&... where) {
-    for (const std::size_t grain : {0, 1, 10}) {
+    for (const std::size_t grain : {0UL, 1UL, 10UL}) {
       std::atomic<int> running{0};
       std::atomic<int> thrown{0};
       const auto f = [&](int i) {
@@ -257,12 +257,12 @@ struct torn {
   torn operator--(int) { return {at--}; }
   torn& operator+=(std::ptrdiff_t n) { return at += n, *this; }
   torn& operator-=(std::ptrdiff_t n) { return at -= n, *this; }
-  friend torn operator+(torn i, std::ptrdiff_t n) { return {i.at + n}; }
-  friend torn operator+(std::ptrdiff_t n, torn i) { return {i.at + n}; }
-  friend torn operator-(torn i, std::ptrdiff_t n) { return {i.at - n}; }
-  friend std::ptrdiff_t operator-(torn a, torn b) { return a.at - b.at; }
-  friend bool operator==(torn, torn) = default;
-  friend auto operator<=>(torn, torn) = default;
+  [[maybe_unused]] friend torn operator+(torn i, std::ptrdiff_t n) { return {i.at + n}; }
+  [[maybe_unused]] friend torn operator+(std::ptrdiff_t n, torn i) { return {i.at + n}; }
+  [[maybe_unused]] friend torn operator-(torn i, std::ptrdiff_t n) { return {i.at - n}; }
+  [[maybe_unused]] friend std::ptrdiff_t operator-(torn a, torn b) { return a.at - b.at; }
+  [[maybe_unused]] friend bool operator==(torn, torn) = default;
+  [[maybe_unused]] friend auto operator<=>(torn, torn) = default;
 };
 static_assert(std::random_access_iterator<torn>);
 

@@ -37,7 +37,7 @@ TEST(parallel_reduce, is_the_sequential_sum_everywhere) {
     for (const std::size_t size : interesting_sizes()) {
       const std::vector<std::string> all = words(size);
       const std::string expected = std::accumulate(all.begin(), all.end(), std::string("init:"));
-      for (const std::size_t grain : {0, 1, 10}) {
+      for (const std::size_t grain : {0UL, 1UL, 10UL}) {
         ASSERT_EQ(
             parallel_reduce(where..., all, std::string("init:"), std::plus<>{}, {.grain = grain}),
             expected)

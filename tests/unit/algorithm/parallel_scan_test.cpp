@@ -35,7 +35,7 @@ TEST(parallel_scan, is_the_sequential_one_everywhere) {
       std::inclusive_scan(in.begin(), in.end(), inclusive.begin(), op);
       std::inclusive_scan(in.begin(), in.end(), with_init.begin(), op, std::string("init"));
       std::exclusive_scan(in.begin(), in.end(), exclusive.begin(), std::string("init"), op);
-      for (const std::size_t grain : {0, 1, 10}) {
+      for (const std::size_t grain : {0UL, 1UL, 10UL}) {
         std::vector<std::string> out(size);
         EXPECT_EQ(parallel_inclusive_scan(where..., in, out.begin(), op, {.grain = grain}),
                   out.end());

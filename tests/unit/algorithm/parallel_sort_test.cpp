@@ -39,7 +39,8 @@ std::vector<T> random_values(std::size_t size, std::uint64_t below = 1'000'000'0
 std::vector<std::size_t> sizes() {
   std::vector<std::size_t> all(70);
   std::iota(all.begin(), all.end(), std::size_t{0});
-  for (const std::size_t n : {127, 128, 129, 1'000, 1'025, 4'097, 8'191, 8'192, 8'193, 40'001}) {
+  for (const std::size_t n :
+       {127UL, 128UL, 129UL, 1'000UL, 1'025UL, 4'097UL, 8'191UL, 8'192UL, 8'193UL, 40'001UL}) {
     all.push_back(n);
   }
   return all;
@@ -76,11 +77,11 @@ TEST(parallel_sort, sorts_as_std_sort_does) {
       std::vector<int> stable = values;
       parallel_stable_sort(stable, [](int a, int b) { return a < b; });
       ASSERT_EQ(stable, expected) << name << " of " << size;
+      if (size > 1'000) continue;
       std::deque<std::string> words;
       for (const int v : values) words.push_back(std::to_string(v));
       std::deque<std::string> sorted_words = words;
       std::sort(sorted_words.begin(), sorted_words.end());
-      if (size > 5'000) continue;
       std::deque<std::string> stable_words = words;
       parallel_sort(words);
       ASSERT_EQ(words, sorted_words) << name << " of " << size;
@@ -108,7 +109,9 @@ TEST(parallel_sort, everywhere) {
 TEST(parallel_sort, of_many_values) {
   const heddle_test::watchdog dog;
   heddle::thread_pool pool(workers(2));
-  for (auto& [name, values] : patterns(1'000'000)) {
+  auto all = patterns(100'000);
+  all.emplace_back("a million", random_values(1'000'000));
+  for (auto& [name, values] : all) {
     std::vector<int> expected = values;
     std::sort(expected.begin(), expected.end());
     std::vector<int> stable = values;
@@ -319,9 +322,11 @@ TEST(parallel_sort, of_values_whose_moves_may_throw) {
   for (const bool stable : {false, true}) {
     std::vector<heavy> values;
     for (const int v : random_values(3'000, 500)) values.emplace_back(v);
+    std::vector<std::pair<int, std::size_t>> order;
+    for (const heavy& h : values) order.emplace_back(h.value / 8, order.size());
+    std::sort(order.begin(), order.end());
     std::vector<int> expected;
-    for (const heavy& h : values) expected.push_back(h.value);
-    std::stable_sort(expected.begin(), expected.end(), [](int a, int b) { return a / 8 < b / 8; });
+    for (const auto& [rank, number] : order) expected.push_back(values[number].value);
     if (stable) {
       parallel_stable_sort(values, less);
       for (std::size_t i = 0; i != values.size(); ++i) ASSERT_EQ(values[i].value, expected[i]);

@@ -30,7 +30,7 @@ TEST(parallel_transform, writes_what_std_transform_does_everywhere) {
       std::vector<long> expected(size);
       const auto f = [](int i) { return 3L * i; };
       std::transform(in.begin(), in.end(), expected.begin(), f);
-      for (const std::size_t grain : {0, 1, 10}) {
+      for (const std::size_t grain : {0UL, 1UL, 10UL}) {
         std::vector<long> out(size + 1, -1);
         const auto end = parallel_transform(where..., in, out.begin(), f, {.grain = grain});
         ASSERT_EQ(end, out.end() - 1);

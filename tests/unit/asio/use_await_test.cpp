@@ -15,6 +15,7 @@
 
 #include <gtest/gtest.h>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/connect_pair.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -24,6 +25,8 @@
 #include <boost/asio/write.hpp>
 #include <heddle/asio/context.hpp>
 #include <heddle/base/context_slot.hpp>
+#include <heddle/coro/spawn.hpp>
+#include <heddle/coro/task.hpp>
 #include <heddle/exec/thread_pool.hpp>
 
 #include "support/pools.hpp"
@@ -54,6 +57,13 @@ template <class Signature, class Begin, class Token>
 auto async_custom(Begin begin, Token&& token) {
   return asio::async_initiate<Token, Signature>(std::move(begin), token);
 }
+
+struct counted_context : heddle::context_node {
+  counted_context()
+      : context_node{[](context_node* n) noexcept { ++static_cast<counted_context*>(n)->count; },
+                     [](context_node* n) noexcept { --static_cast<counted_context*>(n)->count; }} {}
+  std::atomic<int> count = 0;
+};
 
 TEST(asio_use_await, waits_for_a_timer_on_its_loop) {
   asio::io_context io;
@@ -179,6 +189,47 @@ TEST(asio_use_await, goes_on_there_and_loses_no_completion) {
   in_other.join();
 }
 
+TEST(asio_use_await, brings_a_task_back_to_its_executor) {
+  heddle::thread_pool pool(2U);
+  const watchdog dog;
+  asio::io_context io;
+  auto work = asio::make_work_guard(io);
+  std::thread loop([&] { io.run(); });
+  asio::steady_timer timer(io);
+  const auto child = [&]() -> heddle::coro::task<int> {
+    int on_worker = 0;
+    for (int i = 0; i != 10; ++i) {
+      timer.expires_after(std::chrono::microseconds(i));
+      co_await timer.async_wait(use_await);
+      on_worker += pool.worker_index().has_value();
+    }
+    co_return on_worker;
+  };
+  const auto parent = [&]() -> heddle::coro::task<int> {
+    const int on_worker = co_await child();
+    co_return on_worker + pool.worker_index().has_value();
+  };
+  counted_context context;
+  heddle::future<int> result;
+  {
+    const heddle::context_scope inside(&context);
+    result = heddle::coro::spawn(pool, parent());
+  }
+  EXPECT_EQ(result.get(), 11);
+  EXPECT_TRUE(heddle_test::eventually([&] { return context.count == 0; }));
+  work.reset();
+  loop.join();
+}
+
+TEST(asio_use_await, fails_a_task_whose_operation_is_dropped) {
+  heddle::thread_pool pool(1U);
+  const watchdog dog;
+  const auto body = []() -> heddle::coro::task<void> {
+    co_await async_custom<void()>([](auto) {}, use_await);
+  };
+  EXPECT_THROW(heddle::coro::spawn(pool, body()).get(), heddle::cancelled);
+}
+
 TEST(asio_use_await, is_not_suspended_by_what_has_completed) {
   int rounds = 0;
   const auto coroutine = [&]() -> detached {
@@ -289,13 +340,6 @@ TEST(asio_use_await, throws_what_keeping_the_values_throws) {
   coroutine();
   EXPECT_TRUE(thrown);
 }
-
-struct counted_context : heddle::context_node {
-  counted_context()
-      : context_node{[](context_node* n) noexcept { ++static_cast<counted_context*>(n)->count; },
-                     [](context_node* n) noexcept { --static_cast<counted_context*>(n)->count; }} {}
-  int count = 0;
-};
 
 TEST(asio_use_await, goes_on_with_the_context_that_it_had) {
   asio::io_context io;
