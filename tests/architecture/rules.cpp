@@ -392,9 +392,17 @@ std::vector<violation> thread_locals_in_headers(const std::vector<source>& sourc
   std::vector<violation> found;
   for (const auto& file : sources) {
     if (!is_header(file.path)) continue;
-    for (const auto& word : tokens_of(code_of(file.text)))
-      if (word.text == "thread_local")
-        found.push_back({file.path, word.line, "thread_local in a header"});
+    const auto tokens = tokens_of(code_of(file.text));
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      if (tokens[i].text != "thread_local") continue;
+      std::size_t first = i;  // of the specifiers before it
+      while (first > 0 &&
+             (tokens[first - 1].text == "constinit" || tokens[first - 1].text == "extern"))
+        --first;
+      const bool is_declared = first < i && tokens[first].text == "extern";
+      if (is_declared && first > 0 && tokens[first - 1].text == "HEDDLE_API") continue;
+      found.push_back({file.path, tokens[i].line, "thread_local in a header"});
+    }
   }
   return found;
 }

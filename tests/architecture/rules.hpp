@@ -32,7 +32,8 @@ std::vector<violation> circles(const std::vector<source>& sources);
 // Rooms that models compile share memory, block and tell the time through heddle::prim alone.
 std::vector<violation> steps_past_the_seam(const std::vector<source>& sources);
 
-// A thread_local in a header is one object for each shared library that hides its symbols.
+// A thread_local in a header is one object for each shared library that hides its symbols, but for
+// an exported declaration (`HEDDLE_API extern`) of one that src/ defines.
 std::vector<violation> thread_locals_in_headers(const std::vector<source>& sources);
 
 std::string to_string(const violation& found);

@@ -227,4 +227,14 @@ TEST(ThreadLocals, InAHeaderAreCaught) {
                   {{"include/heddle/watch/x.hpp", "inline thread_local int t;"},
                    {"src/prim/x.cpp", "thread_local int t;"}})),
               ElementsAre(HasSubstr("include/heddle/watch/x.hpp:1")));
+  EXPECT_THAT(described(architecture::thread_locals_in_headers(
+                  {{"include/heddle/watch/x.hpp", "extern thread_local int t;"}})),
+              ElementsAre(HasSubstr("x.hpp:1")));
+}
+
+TEST(ThreadLocals, ThatAreExportedMayBeDeclaredInAHeader) {
+  EXPECT_THAT(
+      described(architecture::thread_locals_in_headers(
+          {{"include/heddle/prim/x.hpp", "HEDDLE_API extern constinit thread_local int t;"}})),
+      IsEmpty());
 }

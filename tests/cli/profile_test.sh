@@ -18,7 +18,7 @@ sizes_in() { tail -n +2 "$1" | cut -d, -f1 | paste -sd' '; }
 # Every option is in the page, and in the guide.
 profile 0 --help
 guide=$(dirname "$0")/../../docs/guide/reading-a-profile.md
-for option in kernel once compare arg-file null shell show-output sizes max precision time-limit csv json svg; do
+for option in kernel once waiters compare arg-file null shell show-output sizes max precision time-limit csv json svg; do
   says "--$option"
   grep -qF -- "--$option" "$guide" || fail "docs/guide/reading-a-profile.md does not tell --$option"
 done
@@ -99,8 +99,15 @@ says '"workload":"kernel mixed'
 
 # The ways of doing the same work.
 profile 0 --compare --time-limit 0.5 --json ways.json
-for way in sequential threads processes 'CPU-bound' 'I/O-bound' 'choose'; do says "$way"; done
+for way in sequential threads processes coroutines 'CPU-bound' 'I/O-bound' 'wait at once' 'choose'; do says "$way"; done
 is_json ways.json
+
+# Tasks that wait, all of which run.
+for way in threads coroutines; do
+  profile 0 --waiters $way
+  is_json out
+  says '"refused":""'
+done
 
 # Command lines that make no sense: one line, and status 2.
 for words in "" "--nosuch" "--kernel nosuch" "--kernel cpu true" "--compare --kernel cpu" "--compare true" \
@@ -108,7 +115,7 @@ for words in "" "--nosuch" "--kernel nosuch" "--kernel cpu true" "--compare --ke
   "--sizes 0 true" "--sizes 1,x true" "--sizes 1,,2 true" "--sizes -1 true" "--sizes 2,1,2 true" "--sizes 65537 true" \
   "--max 0 true" "--max 99999999999999999999 true" "--max 3 --sizes 1 true" "--precision 0 true" "--precision 51% true" \
   "--precision x true" "--time-limit 0 true" "--time-limit -1 true" "--time-limit x true" "--csv= true" \
-  "--csv - --json - true" "--compare --svg x" "--compare --sizes 1" "-a - -a - cat" "--sizes"; do
+  "--csv - --json - true" "--compare --svg x" "--compare --sizes 1" "--waiters x" "--waiters" "--waiters threads true" "--waiters threads --json -" "-a - -a - cat" "--sizes"; do
   # shellcheck disable=SC2086
   profile 2 $words
   one_line "heddle profile: "

@@ -14,6 +14,7 @@
 #include "profile_options.hpp"
 #include "profile_output.hpp"
 #include "profile_run.hpp"
+#include "profile_waiters.hpp"
 
 namespace heddle::tool {
 namespace {
@@ -26,6 +27,11 @@ int run(const profile_options& options) {
   if (options.once) {
     builtin_task task(*options.kernel, options.steps);
     task();
+    return 0;
+  }
+  if (options.waiters) {
+    write_all(STDOUT_FILENO, to_json(run_waiters(*options.waiters, usual_waiters)),
+              "standard output");
     return 0;
   }
   return options.compare ? compare_ways(options) : profile_workload(options);

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include <heddle/kernel/quota.hpp>
+#include <heddle/process/spawn.hpp>
 #include <heddle/sizing/formulas.hpp>
 #include <heddle/sizing/statistics.hpp>
 
@@ -30,6 +31,7 @@
 #include "profile_kernels.hpp"
 #include "profile_output.hpp"
 #include "profile_stage.hpp"
+#include "profile_waiters.hpp"
 #include "text.hpp"
 
 namespace heddle::tool {
@@ -96,6 +98,38 @@ class contest {
   command_workload commands_;
   int at_once_;
 };
+
+struct waiters_by_kind {
+  std::optional<waiters_figures> threads;
+  std::optional<waiters_figures> coroutines;
+
+  bool complete() const noexcept { return threads && coroutines; }
+};
+
+// In a process of its own, so that one does not find memory that the other has left. Nothing when
+// it was interrupted. Throws run_error.
+std::optional<waiters_figures> measure_waiters(profile_stage& stage, const char* kind) {
+  std::optional<waiters_figures> figures;
+  stage.run_aside([&](const std::stop_token& stop) {
+    process::event_loop loop;
+    auto end = process::spawn(loop, {.argv = {own_path(), "profile", "--waiters", kind}},
+                              {.collect = process::capture::output, .stop = stop});
+    end.on_ready([&loop] { loop.stop(); });
+    loop.run();
+    try {
+      const auto done = end.get();
+      if (!done.success()) {
+        throw run_error(fmt::format("tasks that wait on {} could not be run: {}", kind,
+                                    done.report.signal != 0
+                                        ? fmt::format("signal {}", done.report.signal)
+                                        : fmt::format("status {}", done.report.status)));
+      }
+      figures = waiters_from_json(done.out);
+    } catch (const cancelled&) {  // a signal came
+    }
+  });
+  return figures;
+}
 
 void take(way_figures& figures, const batch& b) {
   const auto seconds = [](nanoseconds time) { return std::chrono::duration<double>(time).count(); };
@@ -185,7 +219,45 @@ std::string to_text(const std::vector<kind_figures>& kinds, double cores) {
   return text;
 }
 
-std::string to_json(const std::vector<kind_figures>& kinds, double cores) {
+std::string advice(const waiters_figures& threads, const waiters_figures& coroutines) {
+  if (!threads.refused.empty()) {
+    return fmt::format(
+        "More than {} threads are not to be had here ({}). A task that only waits is a coroutine's "
+        "work.",
+        threads.tasks, threads.refused);
+  }
+  const auto bytes = [](const waiters_figures& f) {
+    return std::max<double>(static_cast<double>(f.bytes + f.in_kernel), 1);
+  };
+  return fmt::format(
+      "For very many tasks that wait choose coroutines: threads take {:.0f} times the memory and "
+      "{:.1f} times the CPU time.",
+      bytes(threads) / bytes(coroutines),
+      threads.cpu_seconds / std::max(coroutines.cpu_seconds, 1e-6));
+}
+
+std::string to_text(const waiters_by_kind& waiters) {
+  std::string text =
+      fmt::format("{} tasks that wait at once: a task {}\n", usual_waiters, describe_waiter());
+  const auto out = std::back_inserter(text);
+  fmt::format_to(out, "  {:<12}{:>7}{:>10}{:>10}{:>12}{:>14}{:>12}\n", "", "tasks", "time", "CPU",
+                 "memory", "in the kernel", "a task");
+  const auto kibibytes = [](std::uint64_t bytes) {
+    return fmt::format("{:.5g} KiB", static_cast<double>(bytes) / 1024);
+  };
+  const auto row = [&](const char* name, const waiters_figures& f) {
+    fmt::format_to(out, "  {:<12}{:>7}{:>10}{:>10}{:>12}{:>14}{:>12}\n", name, f.tasks,
+                   human(f.seconds), human(f.cpu_seconds), kibibytes(f.bytes),
+                   kibibytes(f.in_kernel),
+                   f.tasks == 0 ? "-" : kibibytes((f.bytes + f.in_kernel) / f.tasks));
+  };
+  row("threads", *waiters.threads);
+  row("coroutines", *waiters.coroutines);
+  return text + wrapped(advice(*waiters.threads, *waiters.coroutines), 0, 79) + "\n\n";
+}
+
+std::string to_json(const std::vector<kind_figures>& kinds, const waiters_by_kind& waiters,
+                    double cores) {
   using json = nlohmann::ordered_json;
   const auto interval = [](const sizing::estimate& e) {
     const auto number = [](double n) { return std::isfinite(n) ? json(n) : json(); };
@@ -210,6 +282,11 @@ std::string to_json(const std::vector<kind_figures>& kinds, double cores) {
     all[std::string(kind.key)] = {{"task", describe(kind.work)},
                                   {"ways", std::move(rows)},
                                   {"choose", way_names[choose(kind)]}};
+  }
+  if (waiters.complete()) {
+    all["waiters"] = {{"task", describe_waiter()},
+                      {"threads", json::parse(to_json(*waiters.threads))},
+                      {"coroutines", json::parse(to_json(*waiters.coroutines))}};
   }
   return all.dump(2) + '\n';
 }
@@ -258,10 +335,15 @@ int compare_ways(const profile_options& options) {
       }
     }
   }
+  waiters_by_kind waiters;
+  now = fmt::format("{} tasks that wait, on threads", usual_waiters);
+  if (stage.signal() == 0) waiters.threads = measure_waiters(stage, "threads");
+  now = fmt::format("{} tasks that wait, on coroutines", usual_waiters);
+  if (stage.signal() == 0) waiters.coroutines = measure_waiters(stage, "coroutines");
   stage.clear();
   files.write(fmt::format("{:.3g} usable {}\n\n", cores, cores == 1 ? "core" : "cores") +
-                  to_text(kinds, cores),
-              to_json(kinds, cores));
+                  to_text(kinds, cores) + (waiters.complete() ? to_text(waiters) : ""),
+              to_json(kinds, waiters, cores));
   stage.die_if_told();
   return 0;
 }

@@ -1,4 +1,5 @@
-// `heddle profile --compare`: the same work one task after the other, on threads, in processes.
+// `heddle profile --compare`: the same work one task after the other, on threads, in processes; and
+// very many tasks that wait, on threads and on coroutines.
 #pragma once
 
 #include "profile_options.hpp"

@@ -94,6 +94,16 @@ void set_once(profile_options& o, std::string_view text) {
   o.steps = *steps;
 }
 
+void set_waiters(profile_options& o, std::string_view text) {
+  if (text == "threads") {
+    o.waiters = waiter_kind::threads;
+  } else if (text == "coroutines") {
+    o.waiters = waiter_kind::coroutines;
+  } else {
+    throw usage_error(fmt::format("--waiters {}: give threads or coroutines", shortened(text)));
+  }
+}
+
 std::string file_name(std::string_view option, std::string_view text) {
   if (text.empty()) throw usage_error(fmt::format("{}: the name is empty", option));
   return std::string(text);
@@ -111,9 +121,14 @@ constexpr entry work_options[] = {
      "Run one task of the kernel, print nothing and measure nothing; STEPS of computing count as a "
      "millisecond. So --compare runs a task in a process.",
      set_once},
+    {0, "waiters", takes::value, "WAY",
+     "Run 10,000 tasks that wait, all at the same time, on threads or on coroutines, and print "
+     "what "
+     "they cost as JSON. So --compare measures each of the two in a process of its own.",
+     set_waiters},
     {0, "compare", takes::nothing, "",
      "Run the same CPU-bound and I/O-bound work one task after the other, on threads and in "
-     "processes, and say which to choose.",
+     "processes, and 10,000 tasks that wait on threads and on coroutines, and say which to choose.",
      [](profile_options& o, std::string_view) { o.compare = true; }},
     {'a', "arg-file", takes::value, "FILE",
      "Read inputs from FILE instead of standard input; - is standard input. Given several times, "
@@ -173,21 +188,28 @@ constexpr option_group<profile_options> groups[] = {
 };
 
 void check_together(const profile_options& o) {
-  const int works = (o.kernel ? 1 : 0) + (o.compare ? 1 : 0) + (o.command.empty() ? 0 : 1);
+  const int works =
+      (o.kernel ? 1 : 0) + (o.compare ? 1 : 0) + (o.waiters ? 1 : 0) + (o.command.empty() ? 0 : 1);
   if (works == 0) {
     throw usage_error(
         "nothing to measure; try: heddle profile --kernel io, or: heddle profile -- COMMAND");
   }
-  if (works > 1) throw usage_error("give one of a command, --kernel and --compare");
+  if (works > 1) throw usage_error("give one of a command, --kernel, --waiters and --compare");
   if (o.once && !o.kernel) throw usage_error("--once needs --kernel");
   const bool has_inputs = !o.input_files.empty() || !o.argument_lists.empty();
   if (o.command.empty() && (has_inputs || o.shell || o.show_output || o.null_separated)) {
-    throw usage_error(
-        fmt::format("inputs, --shell and --show-output go with a command, not with {}",
-                    o.compare ? "--compare" : "--kernel"));
+    throw usage_error(fmt::format(
+        "inputs, --shell and --show-output go with a command, not with {}", o.compare ? "--compare"
+                                                                            : o.waiters
+                                                                                ? "--waiters"
+                                                                                : "--kernel"));
   }
   if (o.compare && (!o.sizes.empty() || o.max || !o.csv.empty() || !o.svg.empty())) {
     throw usage_error("--compare has sizes of its own, and prints a table or --json");
+  }
+  if (o.waiters &&
+      (!o.sizes.empty() || o.max || !o.csv.empty() || !o.svg.empty() || !o.json.empty())) {
+    throw usage_error("--waiters prints one line, and takes no other options");
   }
   if (!o.sizes.empty() && o.max)
     throw usage_error("--max limits the search, which --sizes replaces");

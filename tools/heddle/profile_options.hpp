@@ -8,17 +8,20 @@
 #include <string_view>
 #include <vector>
 
+#include "profile_waiters.hpp"
+
 namespace heddle::tool {
 
 // Work that comes with the command, to see how one kind of load scales on this machine.
 enum class builtin_work { cpu, io, memory, lock, mixed };
 
 struct profile_options {
-  // What is measured: one of these three.
+  // What is measured: a kernel, a command, or one of the two below.
   std::optional<builtin_work> kernel;
   bool once = false;        // of the kernel: a single task, and nothing is measured
   std::uint64_t steps = 0;  // of computing that take a millisecond; 0: to be found out
   bool compare = false;
+  std::optional<waiter_kind> waiters;  // so many tasks that wait are run, and what they cost told
   std::vector<std::string> command;
 
   std::vector<std::string> input_files;                  // -a, in order; "-" is standard input
