@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 #include <heddle/prim/parker.hpp>
+#include <heddle/queue/bounded_queue.hpp>
 #include <heddle/sync/blocking_region.hpp>
 #include <heddle/sync/completion.hpp>
 #include <heddle/sync/mutex.hpp>
@@ -160,6 +161,43 @@ TEST(lifetime, timed_out_waits_leave_nothing_of_theirs_behind) {
     }
     completing.join();
     c.reset();
+  }
+}
+
+TEST(lifetime, queue_dies_as_soon_as_somebody_is_told_of_its_end) {
+  const heddle_test::watchdog dog;
+  for (int round = 0; round < 500; ++round) {
+    grave<heddle::bounded_queue<int>> g;
+    heddle::bounded_queue<int>& q = g.make(1u);
+    const bool is_full = round % 2 == 0;
+    if (is_full) {
+      ASSERT_TRUE(q.put(1));
+    }
+    std::thread closer([&q] { q.close(); });
+    if (is_full) {
+      EXPECT_FALSE(q.put(2));
+    } else {
+      EXPECT_FALSE(q.get().has_value());
+    }
+    g.bury();
+    closer.join();
+    ASSERT_TRUE(g.undisturbed()) << "in round " << round;
+  }
+}
+
+TEST(lifetime, queue_dies_as_soon_as_join_returns) {
+  const heddle_test::watchdog dog;
+  for (int round = 0; round < 500; ++round) {
+    grave<heddle::bounded_queue<int>> g;
+    heddle::bounded_queue<int>& q = g.make(1u);
+    ASSERT_TRUE(q.put(round));
+    std::thread worker([&q] {
+      if (q.get()) q.task_done();
+    });
+    q.join();
+    g.bury();
+    worker.join();
+    ASSERT_TRUE(g.undisturbed()) << "in round " << round;
   }
 }
 

@@ -233,9 +233,9 @@ TEST_P(fork_join_stress, groups_that_die_at_once) {
   run_together(3, [&](unsigned) {
     heddle::prim::random dice(heddle::prim::next_seed());
     for (int round = 0; round < 4'000; ++round) {
+      std::atomic<unsigned> ran = 0;  // outlives the group, which may die with tasks under way
       const auto group = std::make_unique<task_group>(pool);
       const unsigned tasks = dice.below(4);
-      std::atomic<unsigned> ran = 0;
       for (unsigned i = 0; i < tasks; ++i) group->run([&ran] { ++ran; });
       if (dice.below(8) == 0) continue;  // dies unwaited
       group->wait();
