@@ -33,13 +33,12 @@ bool time_limit::end() noexcept {
   parents_stop_.reset();
   fate none = fate::open;
   const bool was_open = fate_.compare_exchange_strong(none, fate::over, prim::relaxed);
-  if (link_.leave()) release();
-  release();
+  release(link_.leave() ? 2 : 1);
   return !was_open && none == fate::expired;
 }
 
-void time_limit::release() noexcept {
-  if (references_.fetch_sub(1, prim::acq_rel) == 1) delete this;
+void time_limit::release(unsigned references) noexcept {
+  if (references_.fetch_sub(references, prim::acq_rel) == references) delete this;
 }
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

@@ -20,7 +20,7 @@ namespace {
 
 // Below this much, or a quarter where that is less, the stack counts as used up: a task has a right
 // to some of it.
-constexpr std::uintptr_t stack_reserve = 256 * 1024;
+constexpr std::uintptr_t stack_reserve = std::uintptr_t{256} * 1024;
 
 // False at the deadline.
 bool sleep_until(completion& done, prim::time_point deadline = prim::never) noexcept {

@@ -250,12 +250,11 @@ void task_group::lose_task() noexcept {
 
 void task_group::cancel() noexcept {
   if (!is_of_this_process()) return;
-  prim::stop_source stop(std::nostopstate);
-  {
+  prim::stop_source stop = [this] {
     const prim::scoped_lock lock(lock_);
     cancelled_.store(true, prim::release);
-    stop = stop_;
-  }
+    return stop_;
+  }();
   stop.request_stop();
   for (;;) {
     detail::group_task* task = nullptr;

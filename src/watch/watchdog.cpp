@@ -302,7 +302,7 @@ watchdog::watchdog(watchdog_options options) : core_(std::make_unique<core>(std:
 watchdog::~watchdog() {
   if (core_->generation == prim::fork_generation()) return;
   core_->let_go();
-  core_.release();
+  static_cast<void>(core_.release());
 }
 
 void watchdog::scan() { core_->scan(); }

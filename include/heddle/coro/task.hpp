@@ -28,34 +28,34 @@ class task_outcome {
  public:
   // What whoever awaits the task gets. Requires: it has ended. Once.
   T take() {
-    if (what_ == holds::error) std::rethrow_exception(std::exchange(error_, nullptr));
+    if (what_ == holds::error) std::rethrow_exception(std::exchange(result_.error, nullptr));
     if constexpr (std::is_reference_v<T>) {
-      return static_cast<T>(*value_);
+      return static_cast<T>(*result_.value);
     } else if constexpr (!std::is_void_v<T>) {
-      return std::move(value_);
+      return std::move(result_.value);
     }
   }
   bool failed() const noexcept { return what_ == holds::error; }
-  std::exception_ptr take_error() noexcept { return std::exchange(error_, nullptr); }
+  std::exception_ptr take_error() noexcept { return std::exchange(result_.error, nullptr); }
 
   void unhandled_exception() noexcept {
-    std::construct_at(&error_, std::current_exception());
+    std::construct_at(&result_.error, std::current_exception());
     what_ = holds::error;
   }
 
  protected:
   task_outcome() noexcept {}
   ~task_outcome() {
-    if (what_ == holds::error) std::destroy_at(&error_);
-    if (what_ == holds::value) std::destroy_at(&value_);
+    if (what_ == holds::error) std::destroy_at(&result_.error);
+    if (what_ == holds::value) std::destroy_at(&result_.value);
   }
 
   template <class U>
   void keep(U&& value) {
     if constexpr (std::is_reference_v<T>) {
-      std::construct_at(&value_, std::addressof(value));
+      std::construct_at(&result_.value, std::addressof(value));
     } else {
-      std::construct_at(&value_, std::forward<U>(value));
+      std::construct_at(&result_.value, std::forward<U>(value));
     }
     what_ = holds::value;
   }
@@ -67,10 +67,13 @@ class task_outcome {
       std::is_void_v<T>, no_value,
       std::conditional_t<std::is_reference_v<T>, std::add_pointer_t<T>, std::remove_cv_t<T>>>;
 
-  union {
-    kept value_;
-    std::exception_ptr error_;
+  union result {
+    result() noexcept {}  // NOLINT(modernize-use-equals-default): holds nothing at first
+    ~result() {}          // NOLINT(modernize-use-equals-default)
+    kept value;
+    std::exception_ptr error;
   };
+  result result_;
   holds what_ = holds::nothing;
 };
 

@@ -48,7 +48,7 @@ class HEDDLE_API time_limit final : private job {
 
   static void act(job* j, verb v) noexcept;
   void trip(fate why) noexcept;
-  void release() noexcept;
+  void release(unsigned references = 1) noexcept;
 
   prim::atomic<unsigned> references_{1};
   prim::atomic<fate> fate_{fate::open};

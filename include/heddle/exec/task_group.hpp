@@ -179,11 +179,10 @@ class HEDDLE_API group_task : public job {
     void operator()() const noexcept { group.cancel(); }
   };
 
-  task_group& group_;  // there until the task has ended
-  captured_context context_;
-
  private:
   friend class heddle::task_group;
+  template <class F>
+  friend class group_callable_task;
   static constexpr unsigned claimed = 1;
   static constexpr unsigned entry_gone = 2;
   static constexpr unsigned over = 4;
@@ -191,6 +190,9 @@ class HEDDLE_API group_task : public job {
   bool try_claim_ahead() noexcept;
   void carry_out(bool wanted) noexcept;
   void finish_ahead(bool wanted) noexcept;
+
+  task_group& group_;  // there until the task has ended
+  captured_context context_;
 
   // Under the group's lock.
   group_task* newer_ = nullptr;
