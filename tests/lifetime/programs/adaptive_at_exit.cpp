@@ -84,5 +84,5 @@ int main() {
   check(!kept->report().to_text().empty(), "a report");
   static heddle::thread_pool* volatile reachable = nullptr;  // written, or it is a leak
   reachable = kept;
-  check(kept->size() >= 1, "the size");
+  check(reachable->size() >= 1, "the size");
 }
