@@ -301,8 +301,8 @@ watchdog::watchdog(watchdog_options options) : core_(std::make_unique<core>(std:
 
 watchdog::~watchdog() {
   if (core_->generation == prim::fork_generation()) return;
-  core_->let_go();
-  static_cast<void>(core_.release());
+  core* const parents = core_.release();
+  parents->let_go();
 }
 
 void watchdog::scan() { core_->scan(); }
