@@ -8,8 +8,8 @@
 #include <vector>
 
 #include <heddle/model.hpp>
-#include <heddle/prim/atomic.hpp>
 #include <heddle/prim/asymmetric_fence.hpp>
+#include <heddle/prim/atomic.hpp>
 #include <heddle/prim/thread.hpp>
 
 namespace litmus {
