@@ -341,7 +341,9 @@ class thread_pool {
 
   // Waits until every accepted task is done; on a worker, every task but those that themselves wait
   // so. False at the deadline.
-  // Blocks. Throws would_starve.
+  // Requires, as shutdown and the destructor: not called inside a function of parallel_invoke,
+  // which may be on another worker than its caller and would wait for that one. Blocks. Throws
+  // would_starve.
   bool wait_idle(prim::time_point deadline = prim::never) { return pool_.wait_idle(deadline); }
 
   // Closes the pool to outside work and brings accepted work to its end: `drain` runs it, what it

@@ -22,7 +22,8 @@ namespace heddle::inline HEDDLE_ABI {
 // Memory ordering: what happened before complete() happened before a done() that returns true, an
 // attach() that returns false, and every wake(). Of the marks: as told to set() and look().
 // Destruction: the owner keeps it alive until complete() has returned; the waiters need not. An
-// owner who knows by the marks that it is wanted no more may destroy it as soon as it is done.
+// owner who knows by the marks that it is wanted no more, or is the only one that ever waits, may
+// destroy it as soon as it is done.
 // Protocol: docs/protocols/future.md.
 class HEDDLE_API completion {
  public:
