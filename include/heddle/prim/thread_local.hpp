@@ -30,6 +30,7 @@ enum class thread_slot : unsigned {
   fork_lane,          // exec/fork
   offered_task,       // exec/task_group
   coroutine,          // coro/frame
+  snapshot_row,       // data/snapshot_table: its first slot
   count,
 };
 

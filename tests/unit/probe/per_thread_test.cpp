@@ -1,8 +1,5 @@
 #include <heddle/probe/per_thread.hpp>
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -10,11 +7,14 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <heddle/probe/counters.hpp>
 
+#include "support/child_process.hpp"
 #include "support/failing_new.hpp"
+#include "support/thread_exit.hpp"
 #include "support/threads.hpp"
 
 namespace {
@@ -248,18 +248,165 @@ TEST(per_thread, a_visit_may_ask_for_a_value) {
 TEST(per_thread, a_forked_child_can_go_on) {
   per_thread<int> values;
   values.local() = 1;
-  const pid_t child = fork();
-  ASSERT_NE(child, -1);
-  if (child == 0) {
+  EXPECT_TRUE(heddle_test::holds_in_child([&] {
     bool good = values.local() == 1;
     per_thread<int> more;
     std::thread([&] { more.local() = 2; }).join();
     more.for_each([&good](int v) { good = good && v == 2; });
-    _exit(good ? 0 : 1);
+    return good;
+  }));
+}
+
+// Threads end, and instances come and go, at the moment of the fork: the child finds the locks
+// free.
+TEST(per_thread, a_child_forked_off_while_threads_end_can_go_on) {
+  const heddle_test::watchdog dog;
+  per_thread<owned_counter> counters;
+  std::atomic<bool> over{false};
+  std::thread busy([&] {
+    while (!over) {
+      per_thread<int> other;
+      std::thread([&] {
+        counters.local().add();
+        other.local() = 1;
+      }).join();
+    }
+  });
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_TRUE(heddle_test::holds_in_child([&] {
+      const auto before = sum_of(counters);
+      counters.local().add();
+      per_thread<int> own;
+      own.local() = 5;
+      return sum_of(counters) == before + 1 && own.local() == 5;
+    }));
   }
-  int status = -1;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0);
+  over = true;
+  busy.join();
+}
+
+TEST(per_thread, begins_with_what_a_callable_returns) {
+  per_thread<int> products([] { return 1; });
+  products.local() *= 6;
+  std::thread([&] { products.local() *= 7; }).join();
+  EXPECT_EQ(products.combine(1, [](int a, int b) { return a * b; }), 42);
+
+  struct immovable {
+    explicit immovable(int n) : number(n) {}
+    immovable(const immovable&) = delete;
+    immovable& operator=(const immovable&) = delete;
+    int number;
+  };
+  int made = 0;
+  per_thread<immovable> numbers([&made] { return immovable(++made); });
+  EXPECT_EQ(numbers.local().number, 1);
+  EXPECT_EQ(numbers.local().number, 1);
+  std::thread([&] { EXPECT_EQ(numbers.local().number, 2); }).join();
+
+  per_thread<std::string> words([] { return "converted"; });
+  EXPECT_EQ(words.local(), "converted");
+}
+
+TEST(per_thread, tries_again_after_a_callable_that_threw) {
+  bool refuse = true;
+  per_thread<int> values([&refuse]() -> int {
+    if (refuse) throw std::runtime_error("not yet");
+    return 3;
+  });
+  EXPECT_THROW(values.local(), std::runtime_error);
+  EXPECT_THROW(values.local(), std::runtime_error);
+  EXPECT_EQ(number_of_values(values), 0);
+  refuse = false;
+  EXPECT_EQ(values.local(), 3);
+}
+
+TEST(per_thread, find_makes_nothing) {
+  per_thread<int> values;
+  const per_thread<int>& same = values;
+  EXPECT_EQ(values.find(), nullptr);
+  EXPECT_EQ(same.find(), nullptr);
+  EXPECT_EQ(number_of_values(values), 0);
+  int* const mine = &values.local();
+  EXPECT_EQ(values.find(), mine);
+  EXPECT_EQ(same.find(), mine);
+  std::thread([&] { EXPECT_EQ(values.find(), nullptr); }).join();
+}
+
+struct told {
+  void left_behind() noexcept { ++left; }
+  void taken_over() noexcept { ++taken; }
+  int left = 0;
+  int taken = 0;
+};
+
+TEST(per_thread, a_value_is_told_when_its_thread_ends_and_when_another_has_it) {
+  per_thread<told> values;
+  told* first = nullptr;
+  std::thread([&] {
+    first = &values.local();
+    heddle_test::thread_exit::call([&] { EXPECT_EQ(values.local().left, 0); });
+  }).join();
+  EXPECT_EQ(first->left, 1);
+  EXPECT_EQ(first->taken, 0);
+  std::thread([&] {
+    EXPECT_EQ(&values.local(), first);
+    EXPECT_EQ(first->taken, 1);
+    EXPECT_EQ(first->left, 1);
+  }).join();
+  EXPECT_EQ(first->left, 2);
+  EXPECT_EQ(first->taken, 1);
+}
+
+// The thread has used an instance that is there no more, and one that has come in its place.
+TEST(per_thread, a_value_that_is_gone_is_not_told) {
+  std::atomic<int> step{0};
+  auto values = std::make_unique<per_thread<told>>();
+  std::thread user([&] {
+    values->local();
+    step = 1;
+    while (step != 2) std::this_thread::yield();
+  });
+  while (step != 1) std::this_thread::yield();
+  values.reset();
+  per_thread<told> next;
+  next.local();
+  step = 2;
+  user.join();
+  EXPECT_EQ(next.local().left, 0);
+}
+
+TEST(per_thread, a_thread_s_end_destroys_nothing) {
+  const auto life = std::make_shared<int>(1);
+  {
+    per_thread<std::shared_ptr<int>> values;
+    std::thread([&] { values.local() = life; }).join();
+    EXPECT_EQ(life.use_count(), 2);
+  }
+  EXPECT_EQ(life.use_count(), 1);
+}
+
+TEST(per_thread, over_aligned_values_are_aligned) {
+  struct alignas(512) wide {
+    char c = 0;
+  };
+  per_thread<wide> values;
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(&values.local()) % 512, 0U);
+}
+
+// Nothing of the library's own is left behind by instances that are gone, on threads that are gone.
+TEST(per_thread, leaves_no_memory_behind) {
+  SKIP_UNLESS_ALLOCATIONS_FAIL();
+  const auto use = [] {
+    std::thread([] {
+      std::vector<std::unique_ptr<per_thread<std::string>>> many;
+      for (int i = 0; i < 30; ++i) many.push_back(std::make_unique<per_thread<std::string>>());
+      for (auto& values : many) values->local() = "a string too long to be stored in place";
+    }).join();
+  };
+  use();
+  const long before = heddle_test::live_allocations_but_for_cells();
+  use();
+  EXPECT_EQ(heddle_test::live_allocations_but_for_cells(), before);
 }
 
 }  // namespace
