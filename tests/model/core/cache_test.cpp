@@ -1,0 +1,220 @@
+#include <heddle/data/cache.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+
+#include <heddle/base/errors.hpp>
+#include <heddle/prim/atomic.hpp>
+
+#include "core.hpp"
+
+namespace {
+
+using namespace core_model;
+using heddle::cache;
+
+using part = heddle::detail::cache_part<int, int, std::equal_to<int>>;
+
+constexpr std::uint64_t hash_of_one = 1;
+
+heddle::detail::cache_limits room_for(std::uint64_t n) { return {.capacity = n}; }
+
+// Fails when the leader wakes somebody before it has given the value, when it ends its computation
+// in one step and keeps the value in another, and when a computation is begun although there is
+// one.
+TEST(CacheModel, OneComputesAndTheOtherWaits) {
+  holds(
+      [] {
+        cache<int, int> c(4);
+        prim::cell<int> computed;
+        const auto look = [&] {
+          const int v = c.get_or_compute(1, [&] {
+            computed.set(computed.get() + 1);
+            return 7;
+          });
+          model::check(v == 7);
+        };
+        prim::thread other(look);
+        look();
+        other.join();
+        model::check(computed.get() == 1);
+      },
+      model::options());
+}
+
+// Who gets the exception tries again. Fails when a computation that has failed wakes the first of
+// those who wait and no more, when it does not end, and (for ever busy) when it leaves an edge of a
+// waiter behind, which the next one to wait then follows.
+TEST(CacheModel, AnExceptionReachesThoseWhoWait) {
+  holds(
+      [] {
+        cache<int, int> c(4);
+        prim::cell<int> computed;
+        int failures = 0;
+        const auto look = [&] {
+          for (;;) {
+            try {
+              const int v = c.get_or_compute(1, [&] {
+                computed.set(computed.get() + 1);
+                if (computed.get() == 1) throw std::runtime_error("the first");
+                return 7;
+              });
+              model::check(v == 7);
+              return;
+            } catch (const std::runtime_error&) {
+              ++failures;
+            }
+          }
+        };
+        prim::thread one(look);
+        prim::thread other(look);
+        look();
+        one.join();
+        other.join();
+        model::check(failures >= 1 && computed.get() == 2);
+      },
+      in_two_parts{});
+}
+
+// Fails when nobody takes a cancelled computation over, when those behind the heir stay behind
+// nobody, and when the heir is woken before it leads.
+TEST(CacheModel, ACancelledLeaderHasAnHeir) {
+  holds(
+      [] {
+        cache<int, int> c(4);
+        prim::cell<int> computed;
+        int cancelled = 0;
+        const auto look = [&] {
+          try {
+            const int v = c.get_or_compute(1, [&] {
+              computed.set(computed.get() + 1);
+              if (computed.get() == 1) throw heddle::cancelled();
+              return 7;
+            });
+            model::check(v == 7);
+          } catch (const heddle::cancelled&) {
+            ++cancelled;
+          }
+        };
+        prim::thread one(look);
+        prim::thread other(look);
+        look();
+        one.join();
+        other.join();
+        model::check(cancelled == 1 && computed.get() == 2);
+      },
+      in_two_parts{});
+}
+
+// Fails when an erase does not drop the computation that is under way, and when a dropped result is
+// kept all the same.
+TEST(CacheModel, WhatIsErasedMeanwhileIsNotKept) {
+  holds(
+      [] {
+        cache<int, int> c(4);
+        prim::atomic<int> truth{1};
+        prim::thread loader(
+            [&] { c.get_or_compute(1, [&] { return truth.load(prim::relaxed); }); });
+        truth.store(2, prim::relaxed);
+        c.erase(1);
+        loader.join();
+        const std::optional<int> v = c.get(1);
+        model::check(!v || *v == 2, "the value before the erase is gone");
+      },
+      model::options());
+}
+
+// An erase, one who waits, and a leader that is cancelled. Fails when the heir of a dropped
+// computation takes its place beside a new one.
+TEST(CacheModel, AnEraseAgainstACancellation) {
+  holds(
+      [] {
+        cache<int, int> c(4);
+        prim::thread first([&] {
+          try {
+            c.get_or_compute(1, []() -> int { throw heddle::cancelled(); });
+          } catch (const heddle::cancelled&) {
+          }
+        });
+        prim::thread second([&] { model::check(c.get_or_compute(1, [] { return 7; }) == 7); });
+        c.erase(1);
+        first.join();
+        second.join();
+      },
+      in_two_parts{});
+}
+
+// Two computations need each other's values. Fails (all wait) when attach() does not look for the
+// circle.
+TEST(CacheModel, ACircleIsFound) {
+  holds(
+      [] {
+        cache<int, int> c(4);
+        cache<int, int> d(4);
+        prim::atomic<int> told{0};
+        const auto look = [&](cache<int, int>& mine, cache<int, int>& others) {
+          try {
+            mine.get_or_compute(1, [&] { return others.get_or_compute(1, [] { return 7; }); });
+          } catch (const heddle::recursive_computation&) {
+            told.fetch_add(1, prim::relaxed);
+          }
+        };
+        prim::thread other([&] { look(d, c); });
+        look(c, d);
+        other.join();
+        const int n = told.load(prim::relaxed);
+        model::check(n == 0 || n == 2, "who finds it fails, and who waits for that one");
+      },
+      in_two_parts{});
+}
+
+// A look without the lock against a put in the same place. Fails when the words of a value are
+// stored or loaded relaxed, when the version is not looked at again, and when it becomes even by a
+// relaxed store or does not become odd.
+TEST(CacheModel, ACopyIsNeverTorn) {
+  holds([] {
+    struct twins {
+      std::uint64_t a;
+      std::uint64_t b;
+    };
+    heddle::detail::cache_part<int, twins, std::equal_to<int>> p(room_for(2), {});
+    const auto put = [&p](std::uint64_t n) {
+      int key = 1;
+      twins value{n, n};
+      heddle::detail::cache_table<int, twins, std::equal_to<int>>::removed gone;
+      p.keep(hash_of_one, key, value, 1, 0, nullptr, gone);
+    };
+    put(1);
+    prim::thread writer([&] { put(2); });
+    heddle::detail::cache_table<int, twins, std::equal_to<int>>::removed gone;
+    const auto v = p.look_up(hash_of_one, 1, 0, gone);
+    model::check(v && v->a == v->b, "there all the time, and of one piece");
+    writer.join();
+  });
+}
+
+// An entry is evicted, and another key gets its memory, beneath a look without the lock. Fails as
+// the one before.
+TEST(CacheModel, AnEntryIsUsedAgainBeneathALook) {
+  holds([] {
+    part p(room_for(1), {});
+    const auto put = [&p](int key) {
+      int value = 10 * key;
+      part::removed gone;
+      // The same place in the index, so that one takes the other's.
+      p.keep(static_cast<std::uint64_t>(key) << 32 | 1, key, value, 1, 0, nullptr, gone);
+    };
+    put(1);
+    prim::thread writer([&] {
+      put(2);
+      put(3);
+    });
+    part::removed gone;
+    const auto v = p.look_up(std::uint64_t{1} << 32 | 1, 1, 0, gone);
+    model::check(!v || *v == 10);
+    writer.join();
+  });
+}
+
+}  // namespace

@@ -1,0 +1,114 @@
+#include <heddle/data/cache.hpp>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <random>
+#include <stdexcept>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include <heddle/base/errors.hpp>
+
+#include "support/threads.hpp"
+
+namespace {
+
+using heddle::cache;
+
+class cache_stress : public testing::TestWithParam<unsigned> {};
+
+// Everything at once on few keys, for a value that is copied without the lock and one that is not:
+// whatever is found belongs to its key, and the counts agree at the end.
+template <class V>
+void everything(unsigned threads, const std::function<V(int)>& value_of) {
+  std::atomic<std::uint64_t> left{0};
+  cache<int, V> c({.capacity = 128,
+                   .shards = 2,
+                   .on_removal = [&](const int& key, const V& v, heddle::removal_cause) {
+                     EXPECT_EQ(v, value_of(key));
+                     ++left;
+                   }});
+  std::atomic<std::uint64_t> failures{0};
+  heddle_test::run_together(threads, [&](unsigned id) {
+    std::mt19937 random(id);
+    for (unsigned i = 0; i < 24'000 / threads; ++i) {
+      const int key = static_cast<int>(random() % 300);
+      const auto what = static_cast<unsigned>(random() % 100);
+      try {
+        if (what < 50) {
+          const V v = c.get_or_compute(key, [&]() -> V {
+            if (what == 0) throw std::runtime_error("no value");
+            if (what == 1) throw heddle::cancelled();
+            if (what == 2)
+              return c.get_or_compute(key + 1000, [&] { return value_of(key + 1000); }),
+                     value_of(key);
+            return value_of(key);
+          });
+          EXPECT_EQ(v, value_of(key));
+        } else if (what < 85) {
+          if (const auto v = c.get(key)) {
+            EXPECT_EQ(*v, value_of(key));
+          }
+        } else if (what < 97) {
+          c.put(key, value_of(key));
+        } else if (what < 99) {
+          c.erase(key);
+        } else if (i % 64 == 0) {
+          c.clear();
+        }
+      } catch (const std::runtime_error&) {
+        ++failures;
+      }
+    }
+  });
+  const heddle::cache_statistics s = c.statistics();
+  EXPECT_LE(s.entries, 128U);
+  EXPECT_EQ(s.inserts, s.entries + s.evicted + s.erased);
+  EXPECT_EQ(left, s.evicted + s.erased + s.replaced);
+  EXPECT_LE(s.load_failures, failures);
+}
+
+TEST_P(cache_stress, small_values) {
+  const heddle_test::watchdog dog;
+  using wide = std::array<std::uint64_t, 4>;
+  everything<wide>(GetParam(), [](int key) {
+    wide w;
+    w.fill(static_cast<std::uint64_t>(key) * 7);
+    return w;
+  });
+}
+
+TEST_P(cache_stress, values_on_the_heap) {
+  const heddle_test::watchdog dog;
+  everything<std::string>(GetParam(),
+                          [](int key) { return std::string(40, 'x') + std::to_string(key); });
+}
+
+// Computations that need each other's values in every order: nobody hangs, and whoever is not told
+// of a circle has its value.
+TEST_P(cache_stress, computations_that_need_each_other) {
+  const heddle_test::watchdog dog;
+  cache<int, int> c(3);
+  std::atomic<int> values{0};
+  heddle_test::run_together(GetParam(), [&](unsigned id) {
+    for (int i = 0; i < 500; ++i) {
+      const int first = static_cast<int>(id + static_cast<unsigned>(i)) % 5;
+      try {
+        c.get_or_compute(
+            first, [&] { return c.get_or_compute((first + 1 + i % 4) % 5, [] { return 1; }) + 1; });
+        ++values;
+      } catch (const heddle::recursive_computation&) {
+      }
+      if (i % 3 == 0) c.erase(first);
+    }
+  });
+  EXPECT_GT(values, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(threads, cache_stress, testing::ValuesIn(heddle_test::thread_counts()));
+
+}  // namespace

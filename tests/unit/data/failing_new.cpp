@@ -1,0 +1,2 @@
+// Lets allocations fail in the tests of this room.
+#include "support/failing_new.hpp"

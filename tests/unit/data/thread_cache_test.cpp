@@ -1,0 +1,157 @@
+#include <heddle/data/thread_cache.hpp>
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/threads.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using heddle::removal_cause;
+using heddle::thread_cache;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+TEST(thread_cache, gives_what_its_thread_gave_it) {
+  thread_cache<int, std::string> c;
+  EXPECT_EQ(c.capacity(), 1000U);
+  c.put(1, "one");
+  c.put(2, "two");
+  c.put(1, "uno");
+  EXPECT_EQ(c.get(1), "uno");
+  std::thread([&] {
+    EXPECT_EQ(c.get(1), std::nullopt) << "that is the other thread's";
+    c.put(3, "three");
+    EXPECT_EQ(c.size(), 1U);
+    EXPECT_EQ(c.own_statistics().misses, 1U);
+  }).join();
+  EXPECT_FALSE(c.contains(3));
+  EXPECT_TRUE(c.erase(1));
+  EXPECT_FALSE(c.erase(1));
+  EXPECT_EQ(c.size(), 1U);
+  std::vector<int> keys;
+  c.for_each([&](int k, const std::string&) { keys.push_back(k); });
+  EXPECT_THAT(keys, ElementsAre(2));
+  c.clear();
+  EXPECT_EQ(c.size(), 0U);
+  const heddle::cache_statistics s = c.statistics();
+  EXPECT_EQ(s.hits, 1U);
+  EXPECT_EQ(s.misses, 1U);
+  EXPECT_EQ(s.inserts, 3U);
+  EXPECT_EQ(s.replaced, 1U);
+  EXPECT_EQ(s.erased, 2U);
+  EXPECT_EQ(s.entries, 1U) << "of the thread that has ended";
+  EXPECT_EQ(c.own_statistics().entries, 0U);
+}
+
+TEST(thread_cache, is_bounded_and_keeps_what_is_asked_for) {
+  thread_cache<int, int> c(100);
+  for (int i = 0; i < 5000; ++i) {
+    c.put(1000 + i, i);
+    c.get_or_compute(i % 20, [&] { return i; });
+    ASSERT_LE(c.size(), 100U);
+  }
+  EXPECT_EQ(c.own_statistics().loads, 20U);
+  EXPECT_GT(c.own_statistics().evicted, 4000U);
+}
+
+TEST(thread_cache, computes_what_is_not_there) {
+  thread_cache<int, int> c;
+  EXPECT_EQ(c.get_or_compute(1, [] { return 7; }), 7);
+  EXPECT_EQ(c.get_or_compute(1, [] { return 8; }), 7);
+  EXPECT_THROW(c.get_or_compute(2, []() -> int { throw std::runtime_error("2"); }),
+               std::runtime_error);
+  EXPECT_EQ(c.get_or_compute(2, [] { return 9; }), 9);
+  const heddle::cache_statistics s = c.statistics();
+  EXPECT_EQ(s.loads, 2U);
+  EXPECT_EQ(s.load_failures, 1U);
+  EXPECT_EQ(s.hits, 1U);
+  EXPECT_EQ(s.misses, 3U);
+}
+
+TEST(thread_cache, a_computation_may_use_it_but_not_need_itself) {
+  thread_cache<int, long> c;
+  const std::function<long(int)> sum = [&](int n) -> long {
+    return c.get_or_compute(n, [&] { return n == 0 ? 0L : sum(n - 1) + n; });
+  };
+  EXPECT_EQ(sum(100), 5050);
+  EXPECT_THAT(
+      [&] { c.get_or_compute(-1, [&] { return c.get_or_compute(-1, [] { return 1L; }); }); },
+      ThrowsMessage<heddle::recursive_computation>(HasSubstr("that very value")));
+  EXPECT_EQ(c.get_or_compute(-1, [] { return 2L; }), 2);
+  EXPECT_EQ(c.get_or_compute(-2,
+                             [&] {
+                               c.put(-2, 5);
+                               return 4L;
+                             }),
+            4);
+  EXPECT_EQ(c.get(-2), 5) << "what was put meanwhile stays";
+  c.get_or_compute(-3, [&] {
+    c.clear();
+    return 4L;
+  });
+  EXPECT_FALSE(c.contains(-3));
+}
+
+heddle::prim::time_point fake_now;
+
+TEST(thread_cache, expires) {
+  std::vector<removal_cause> told;
+  thread_cache<int, int> c(
+      {.expire_after_write = 5s,
+       .on_removal = [&](int, int, removal_cause cause) { told.push_back(cause); },
+       .now = [] { return fake_now; }});
+  fake_now = {};
+  c.put(1, 1);
+  c.put(2, 2);
+  fake_now += 5s;
+  EXPECT_FALSE(c.contains(1));
+  EXPECT_EQ(c.get(1), std::nullopt);
+  EXPECT_EQ(c.remove_expired(), 1U);
+  EXPECT_THAT(told, ElementsAre(removal_cause::expired, removal_cause::expired));
+  EXPECT_THAT([] { (thread_cache<int, int>({.expire_after_access = -1ns})); },
+              ThrowsMessage<std::invalid_argument>(HasSubstr("-1")));
+}
+
+TEST(thread_cache, weighs) {
+  thread_cache<int, int> c({.capacity = 10, .weigher = [](int, int v) { return std::int64_t{v}; }});
+  c.put(1, 6);
+  c.put(2, 6);
+  EXPECT_FALSE(c.contains(1));
+  EXPECT_EQ(c.statistics().weight, 6U);
+  c.put(3, 11);
+  EXPECT_FALSE(c.contains(3));
+  EXPECT_TRUE(c.contains(2));
+  EXPECT_THROW(c.put(2, -1), std::invalid_argument);
+  EXPECT_EQ(c.get(2), 6);
+  EXPECT_EQ(c.statistics().too_heavy, 1U);
+}
+
+TEST(thread_cache, threads_count_by_themselves_and_are_read_together) {
+  const heddle_test::watchdog dog;
+  thread_cache<int, int> c(50);
+  heddle_test::run_together(4, [&](unsigned) {
+    for (int i = 0; i < 1000; ++i) {
+      c.get_or_compute(i % 70, [&] { return i; });
+      if (i % 100 == 0) {
+        const heddle::cache_statistics s = c.statistics();
+        EXPECT_LE(s.entries, 200U);
+      }
+    }
+  });
+  const heddle::cache_statistics s = c.statistics();
+  EXPECT_EQ(s.hits + s.misses, 4000U);
+  EXPECT_EQ(s.loads, s.misses);
+}
+
+}  // namespace
