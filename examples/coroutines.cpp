@@ -10,6 +10,7 @@
 #include <heddle/base/errors.hpp>
 #include <heddle/coro/await.hpp>
 #include <heddle/coro/delay.hpp>
+#include <heddle/coro/fork.hpp>
 #include <heddle/coro/gather.hpp>
 #include <heddle/coro/schedule_on.hpp>
 #include <heddle/coro/spawn.hpp>
@@ -55,6 +56,25 @@ coro::task<std::size_t> all_lengths() {
 }
 // [gather end]
 
+// [fork]
+coro::task<long> paths(int right, int down) {  // through a grid
+  if (right == 0 || down == 0) co_return 1;
+  const auto [first, second] =
+      co_await coro::fork_join(paths(right - 1, down), paths(right, down - 1));
+  co_return first + second;
+}
+// [fork end]
+
+// [own_fork]
+coro::task<long> fib(int n) {
+  if (n < 2) co_return n;
+  auto first = co_await coro::fork(fib(n - 1));  // the rest of fib may go on on another worker
+  const long second = co_await fib(n - 2);
+  co_await coro::join();
+  co_return first.get() + second;
+}
+// [own_fork end]
+
 // [events]
 coro::task<> visitor(heddle::manual_reset_event& open, heddle::counting_semaphore<>& tables,
                      int& served) {
@@ -99,6 +119,10 @@ int main() {
 
   std::printf("%zu characters in all\n", coro::sync_wait(all_lengths()));
 
+  const long ways = coro::spawn(pool, paths(8, 8)).get();
+  std::printf("%ld paths\n", ways);
+  std::printf("fib(20) is %ld\n", coro::spawn(pool, fib(20)).get());
+
   heddle::manual_reset_event open;
   heddle::counting_semaphore<> tables(3);
   int served = 0;
@@ -123,5 +147,5 @@ int main() {
   } catch (const heddle::timed_out&) {
     std::puts("so did this");
   }
-  return served == 20 && n == 6 ? 0 : 1;
+  return served == 20 && n == 6 && ways == 12'870 ? 0 : 1;
 }

@@ -21,6 +21,10 @@ struct fork {
   static void both(const F& f, const G& g) {
     heddle::parallel_invoke(f, g);
   }
+  template <class F>
+  static void each(std::size_t count, const F& f) {
+    heddle::parallel_for(std::size_t{0}, count, f, {.grain = 1});
+  }
 };
 
 class contender : public bench::recursion<contender, fork> {

@@ -1,29 +1,65 @@
 #include <heddle/coro/frame.hpp>
 
+#include <utility>
+
 #include <heddle/base/errors.hpp>
 #include <heddle/base/task_scope.hpp>
+#include <heddle/coro/fork_core.hpp>
 #include <heddle/future/state.hpp>
-#include <heddle/prim/thread_local.hpp>
 
 namespace heddle::inline HEDDLE_ABI::detail {
 namespace {
 
-// Whom the coroutine that has just stopped on this thread wants to go on.
-std::coroutine_handle<> take_next() noexcept {
-  return std::coroutine_handle<>::from_address(
-      std::exchange(prim::thread_value(prim::thread_slot::coroutine), nullptr));
-}
+// Puts a run in place for a scope, and the one before back at its end.
+class run_scope {
+ public:
+  explicit run_scope(task_run& run) noexcept : before_(std::exchange(current(), &run)) {}
+  ~run_scope() { current() = before_; }
+  run_scope(const run_scope&) = delete;
+  run_scope& operator=(const run_scope&) = delete;
+
+ private:
+  static void*& current() noexcept {
+    return prim::inlined_thread_values()[static_cast<unsigned>(prim::thread_slot::coroutine)];
+  }
+
+  void* const before_;
+};
 
 }  // namespace
 
-void resume_next(std::coroutine_handle<> next) noexcept {
-  prim::thread_value(prim::thread_slot::coroutine) = next.address();
+bool task_run::find_lane(executor_ref home) noexcept {
+  lane = fork_lane::of_this_thread();
+  if (lane == nullptr) {
+    lane = fork_lane::open_for(home);
+    opened_lane = lane != nullptr;
+  } else if (!lane->serves(home)) {
+    lane = nullptr;
+  }
+  if (lane != nullptr) floor = lane->height();
+  return lane != nullptr;
 }
 
-// The loop is for what calls resume_next().
+// A task that stops may have left somebody to go on: code that makes no tail calls does, and so
+// does a last child whose parent has ended. And it may have left parents in the lane, whose forked
+// child has been suspended: they go on as if they had been stolen, so that behind the run the lane
+// is as before.
+std::coroutine_handle<> task_run::take_next() noexcept {
+  while (!next && ended != nullptr) next = std::exchange(ended, nullptr)->end_in_run();
+  return next ? std::exchange(next, nullptr) : fork_core::take_left(*this);
+}
+
 void task_frame::run_here() noexcept {
+  task_run here;
   const task_scope around(context_, "coroutine");
-  for (std::coroutine_handle<> who = handle_; who; who = take_next()) who.resume();
+  const run_scope inside(here);
+  if (waits_at_end_) {
+    here.ended = this;
+  } else {
+    here.next = handle_;
+  }
+  while (const std::coroutine_handle<> first = here.take_next()) first.resume();
+  if (here.opened_lane) here.lane->close();
 }
 
 void task_frame::act(job* j, verb v) noexcept {
@@ -38,11 +74,18 @@ void task_frame::act(job* j, verb v) noexcept {
 }
 
 std::coroutine_handle<> task_frame::go_on_from(executor_ref from) noexcept {
-  if (from == around_.executor) {
-    exchange_current(context_);
-    return handle_;
-  }
+  if (from == around_.executor) return go_on_in_run();
   go_on();
+  return nullptr;
+}
+
+// Not at once: that would be a call, one inside of the other where task upon task ends so.
+std::coroutine_handle<> task_frame::end_from(executor_ref from) noexcept {
+  if (from == around_.executor) {
+    task_run::of_this_thread().ended = this;
+  } else {
+    go_on();
+  }
   return nullptr;
 }
 

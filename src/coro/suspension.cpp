@@ -15,8 +15,9 @@ bool suspension::begin(task_frame& task) {
     return false;
   }
   task.note_context();
+  const prim::stop_token* const stop = task.stop();
   if (!kind_.enter(*this)) return false;
-  if (const prim::stop_token* const stop = task.stop(); stop != nullptr && stop->stop_possible()) {
+  if (stop != nullptr && stop->stop_possible()) {
     has_callback_ = true;
     callback_.construct<callback>(*stop, trip{*this});
   }

@@ -8,9 +8,8 @@
 namespace heddle::inline HEDDLE_ABI::detail {
 
 task_set::task_set(task_frame& parent) : parent_(parent), token_(source_.get_token()) {
-  if (parent.stop() != nullptr && parent.stop()->stop_possible()) {
-    parents_stop_.emplace(*parent.stop(), forward{source_});
-  }
+  const prim::stop_token* const stop = parent.stop();
+  if (stop != nullptr && stop->stop_possible()) parents_stop_.emplace(*stop, forward{source_});
 }
 
 task_set::~task_set() = default;

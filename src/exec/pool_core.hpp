@@ -267,6 +267,8 @@ class pool_core {
   bool any_child() noexcept;
   bool seems_to_have_children() const noexcept;
   fork_lane* lane_of(worker& w) noexcept;
+  std::uint64_t visits_begun() const noexcept;
+  std::uint64_t visits_ended() const noexcept;
   bool call_on_other_stack(worker& w, fork_call call, void* context);
   [[noreturn]] void refuse_for_want_of_stack(const char* operation) const;
   void destroy_lanes() noexcept;
@@ -411,7 +413,7 @@ class worker final : public blocking_delegate, public task_name_sink, public pri
     explicit child_visit(worker& w) noexcept : job(&run_child), of(w) {}
     static void run_child(job* j, verb v) noexcept;
     worker& of;
-    fork_job* child = nullptr;
+    fork_entry* child = nullptr;
   } visit{*this};
 
   prim::mutex record_mutex;

@@ -35,6 +35,8 @@ bool sleep_until(completion& done, prim::time_point deadline = prim::never) noex
 
 }  // namespace
 
+fork_lane::fork_lane(pool_core& core) : home_{&core, pool_executor_post}, core_(core) {}
+
 // By a thread that is to be the owner.
 void fork_lane::adopt(worker_mark& mark) noexcept {
   mark_ = &mark;
@@ -68,34 +70,45 @@ void fork_lane::wake() noexcept {
   if (core_.is_of_this_process()) core_.notify();
 }
 
+// The entry, and the stack or frame that it is in, may be gone when it has been run.
+void fork_lane::run_stolen(fork_entry& child) noexcept {
+  const std::uint8_t outer = mark_->level.exchange(child.level_);
+  open();
+  child.taken_(&child, *this);
+  close();
+  mark_->level = outer;
+}
+
 // The child, and the stack that it is on, may be gone as soon as it is done.
-void fork_lane::run_stolen(fork_job& child) noexcept {
-  child.thief_.store(this, prim::release);
+void fork_job::run_stolen(fork_lane& thief, body run) noexcept {
+  thief_.store(&thief, prim::release);
   {
-    const context_scope inside(child.context_);
-    const std::uint8_t outer = mark_->level.exchange(child.level_);
-    open();
-    child.run_(&child);
-    close();
-    mark_->level = outer;
+    const context_scope inside(context_);
+    run(this);
   }
-  child.done_.complete();
+  done_.complete();
 }
 
 // What a child's thief has in its lane descends from the child, until that is done: a lane is empty
-// when its owner steals. And what the owner of this lane waits for, it waits for these, too.
+// when its owner steals. And what the owner of this lane waits for, it waits for these, too. The
+// rest of a coroutine is left to searchers and to its owner, which goes on with it by itself.
 bool fork_lane::run_descendant_of(fork_job& child) noexcept {
   fork_lane* const thief = child.thief_.load(prim::acquire);
   if (thief == nullptr) return false;
-  fork_job* next = nullptr;
-  switch (thief->deque_.steal_if(next, [&]() noexcept { return !child.done_.done(); })) {
+  std::uintptr_t next = 0;
+  bool is_rest = false;
+  const auto may = [&](std::uintptr_t word) noexcept {
+    is_rest = fork_ref(word).is_rest();
+    return !is_rest && !child.done_.done();
+  };
+  switch (thief->deque_.steal_if(next, may)) {
     case theft::success: {
       const fresh_turns inside;
-      run_stolen(*next);
+      run_stolen(*fork_ref(next).entry());
       return true;
     }
     case theft::empty:
-      thief->deque_.ask();
+      if (!is_rest) thief->deque_.ask();
       break;
     case theft::lost:
       break;
@@ -123,13 +136,15 @@ void fork_lane::wait_for(fork_job& child) noexcept {
   }
 }
 
-// No task: its parent is one, and waits for it. So it is not counted, and runs also while the pool
-// gives up what has not begun.
+// No task: it is part of one that has begun, and runs also while the pool gives up what has not.
+// But the rest of a coroutine may end long after the job that pushed it. So a visit is counted, and
+// begins before the theft: the job still runs then.
 void worker::child_visit::run_child(job* j, verb) noexcept {
   child_visit& self = *static_cast<child_visit*>(j);
   ++self.of.depth;
   self.of.lane->run_stolen(*std::exchange(self.child, nullptr));
   --self.of.depth;
+  self.of.lane->visits_ended_.add();
 }
 
 // For a searcher. The owners of full lanes are asked, and have a moment to answer before a thief
@@ -138,13 +153,20 @@ job* pool_core::stolen_child(worker& w, bool& again) noexcept {
   fork_lane* const own = lane_of(w);
   if (own == nullptr) return nullptr;
   const auto take_from = [&](fork_lane& lane) noexcept {
-    fork_job* child = nullptr;
+    std::uintptr_t child = 0;
+    bool counted = false;
     w.held->steal_attempts.add();
-    const fork_lane::theft result = lane.deque_.steal(child);
+    const fork_lane::theft result = lane.deque_.steal_if(child, [&](std::uintptr_t) noexcept {
+      own->visits_begun_.add();
+      return counted = true;
+    });
     if (result == fork_lane::theft::lost) again = true;
-    if (result != fork_lane::theft::success) return false;
+    if (result != fork_lane::theft::success) {
+      if (counted) own->visits_ended_.add();
+      return false;
+    }
     w.held->steals.add();
-    w.visit.child = child;
+    w.visit.child = fork_ref(child).entry();
     return true;
   };
   fork_lane* const first = lanes_of_threads_.load(prim::acquire);
@@ -315,6 +337,34 @@ bool pool_core::call_on_other_stack(worker& w, fork_call call, void* context) {
   return true;
 }
 
+fork_lane* fork_lane::open_for(executor_ref home) noexcept {
+  worker* const w = worker_in_a_task();
+  if (w == nullptr || home.self != &w->core) return nullptr;
+  fork_lane* const lane = w->core.lane_of(*w);
+  if (lane == nullptr || lane->depth_ != 0 || !lane->serves(home)) return nullptr;
+  lane->open();
+  return lane;
+}
+
+// What was taken from lanes, and has ended: see in_flight().
+std::uint64_t pool_core::visits_ended() const noexcept {
+  std::uint64_t visits = 0;
+  for (const fork_lane* lane = lanes_of_threads_.load(prim::acquire); lane != nullptr;
+       lane = lane->next_) {
+    visits += lane->visits_ended_.read();
+  }
+  return visits;
+}
+
+std::uint64_t pool_core::visits_begun() const noexcept {
+  std::uint64_t visits = 0;
+  for (const fork_lane* lane = lanes_of_threads_.load(prim::acquire); lane != nullptr;
+       lane = lane->next_) {
+    visits += lane->visits_begun_.read();
+  }
+  return visits;
+}
+
 fork_lane* fork_lane::of_this_thread(thread_pool& pool) noexcept {
   fork_lane* const lane = of_this_thread();
   return lane != nullptr && &lane->core_ == pool.executor().self ? lane : nullptr;
@@ -323,6 +373,14 @@ fork_lane* fork_lane::of_this_thread(thread_pool& pool) noexcept {
 worker* worker_in_a_task() noexcept {
   auto* const w = static_cast<worker*>(prim::thread_value(prim::thread_slot::worker));
   return w != nullptr && w->depth != 0 && w->core.is_of_this_process() ? w : nullptr;
+}
+
+standing fork_lane::standing_in(thread_pool* pool) noexcept {
+  const auto* const w = static_cast<worker*>(
+      prim::inlined_thread_values()[static_cast<unsigned>(prim::thread_slot::worker)]);
+  if (w == nullptr || w->depth == 0 || !w->core.is_of_this_process()) return standing::outside;
+  if (pool != nullptr && &w->core != pool->executor().self) return standing::outside;
+  return w->core.most_slots_ == 1 ? standing::only_worker : standing::worker;
 }
 
 namespace {

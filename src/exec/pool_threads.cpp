@@ -286,11 +286,12 @@ void pool_core::join_left_threads() noexcept {
   }
 }
 
-// Jobs accepted and not finished. Zero means: at the moment between the two sums there were none.
+// Jobs accepted and not finished, and visits begun and not ended. Zero means: at the moment between
+// the two sums there were none.
 std::uint64_t pool_core::in_flight() const noexcept {
-  std::uint64_t finished = completed_.read();
+  std::uint64_t finished = completed_.read() + visits_ended();
   for (const auto& s : slots()) finished += s->completed.read();
-  std::uint64_t accepted = injected_.pushed() + submitted_.read();
+  std::uint64_t accepted = injected_.pushed() + submitted_.read() + visits_begun();
   for (const lane& l : lanes_) accepted += l.queue.pushed();
   for (const auto& s : slots()) accepted += s->submitted.read() + s->inbox.pushed();
   return accepted - finished;

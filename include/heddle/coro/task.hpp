@@ -11,7 +11,6 @@
 #include <heddle/base/errors.hpp>
 #include <heddle/coro/frame.hpp>
 #include <heddle/prim/config.hpp>
-#include <heddle/prim/stop_token.hpp>
 
 namespace heddle::inline HEDDLE_ABI::coro {
 
@@ -22,10 +21,17 @@ class task;
 
 namespace heddle::inline HEDDLE_ABI::detail {
 
-// How a task ended: a value, a reference as a pointer, nothing for void, or an exception.
+// What there is of a task beside its body. And how it ended: with a value, a reference as a
+// pointer, nothing for void, or an exception.
 template <class T>
-class task_outcome {
+class task_outcome : public task_frame {
+  struct no_value {};
+
  public:
+  using kept = std::conditional_t<
+      std::is_void_v<T>, no_value,
+      std::conditional_t<std::is_reference_v<T>, std::add_pointer_t<T>, std::remove_cv_t<T>>>;
+
   // What whoever awaits the task gets. Requires: it has ended. Once.
   T take() {
     if (what_ == holds::error) std::rethrow_exception(std::exchange(result_.error, nullptr));
@@ -37,6 +43,17 @@ class task_outcome {
   }
   bool failed() const noexcept { return what_ == holds::error; }
   std::exception_ptr take_error() noexcept { return std::exchange(result_.error, nullptr); }
+  // It has ended, but fails instead.
+  void fail(std::exception_ptr failure) noexcept {
+    if (what_ == holds::value) std::destroy_at(&result_.value);
+    std::construct_at(&result_.error, std::move(failure));
+    what_ = holds::error;
+  }
+  // Before it begins: the value goes there as soon as it is made, and is not kept here.
+  void put_value_into(kept& place) noexcept {
+    result_.place = &place;
+    what_ = holds::place;
+  }
 
   void unhandled_exception() noexcept {
     std::construct_at(&result_.error, std::current_exception());
@@ -44,7 +61,7 @@ class task_outcome {
   }
 
  protected:
-  task_outcome() noexcept {}
+  explicit task_outcome(std::coroutine_handle<> handle) noexcept : task_frame(handle) {}
   ~task_outcome() {
     if (what_ == holds::error) std::destroy_at(&result_.error);
     if (what_ == holds::value) std::destroy_at(&result_.value);
@@ -52,6 +69,19 @@ class task_outcome {
 
   template <class U>
   void keep(U&& value) {
+    if constexpr (std::is_move_assignable_v<kept>) {
+      if (what_ == holds::place) {
+        kept& place = *result_.place;
+        if constexpr (std::is_reference_v<T>) {
+          place = std::addressof(value);
+        } else if constexpr (std::is_same_v<std::remove_cvref_t<U>, kept>) {
+          place = std::forward<U>(value);
+        } else {
+          place = kept(std::forward<U>(value));
+        }
+        return;
+      }
+    }
     if constexpr (std::is_reference_v<T>) {
       std::construct_at(&result_.value, std::addressof(value));
     } else {
@@ -61,26 +91,24 @@ class task_outcome {
   }
 
  private:
-  enum class holds : unsigned char { nothing, value, error };
-  struct no_value {};
-  using kept = std::conditional_t<
-      std::is_void_v<T>, no_value,
-      std::conditional_t<std::is_reference_v<T>, std::add_pointer_t<T>, std::remove_cv_t<T>>>;
+  enum class holds : unsigned char { nothing, value, error, place };
 
   union result {
     result() noexcept {}  // NOLINT(modernize-use-equals-default): holds nothing at first
     ~result() {}          // NOLINT(modernize-use-equals-default)
     kept value;
     std::exception_ptr error;
+    kept* place;
   };
+  holds what_ = holds::nothing;  // beside the last of the frame
   result result_;
-  holds what_ = holds::nothing;
 };
 
 template <class T>
-class task_promise final : public task_frame, public task_outcome<T> {
+class task_promise final : public task_outcome<T> {
  public:
-  task_promise() noexcept : task_frame(std::coroutine_handle<task_promise>::from_promise(*this)) {}
+  task_promise() noexcept
+      : task_outcome<T>(std::coroutine_handle<task_promise>::from_promise(*this)) {}
 
   coro::task<T> get_return_object() noexcept { return coro::task<T>(this); }
 
@@ -98,9 +126,10 @@ class task_promise final : public task_frame, public task_outcome<T> {
 };
 
 template <>
-class task_promise<void> final : public task_frame, public task_outcome<void> {
+class task_promise<void> final : public task_outcome<void> {
  public:
-  task_promise() noexcept : task_frame(std::coroutine_handle<task_promise>::from_promise(*this)) {}
+  task_promise() noexcept
+      : task_outcome(std::coroutine_handle<task_promise>::from_promise(*this)) {}
 
   coro::task<void> get_return_object() noexcept;
   void return_void() const noexcept {}
@@ -201,13 +230,13 @@ class [[nodiscard]] task_wait {
   template <std::derived_from<task_frame> P>
   transfer await_suspend(std::coroutine_handle<P> parent) noexcept {
     task_frame& frame = parent.promise();
-    return transfer_to<transfer>(frame.begin_child(*child_, frame.stop()));
+    return transfer_to<transfer>(frame.begin_child(*child_, frame.who_stops()));
   }
   T await_resume() { return take(); }
 
  protected:
   // Somebody else may stop the child than can stop the parent.
-  std::coroutine_handle<> begin(task_frame& parent, const prim::stop_token* stop) noexcept {
+  std::coroutine_handle<> begin(task_frame& parent, stopped_by stop) noexcept {
     return parent.begin_child(*child_, stop);
   }
   // An exception comes through in any case.

@@ -17,7 +17,7 @@ namespace detail {
 template <class Answer>
 class [[nodiscard]] frame_question {
  public:
-  using question = Answer (*)(const task_frame&) noexcept;
+  using question = Answer (*)(const task_frame&);
 
   explicit frame_question(question q) noexcept : question_(q) {}
 
@@ -27,7 +27,7 @@ class [[nodiscard]] frame_question {
     task_ = &h.promise();
     return false;
   }
-  Answer await_resume() const noexcept { return question_(*task_); }
+  Answer await_resume() const { return question_(*task_); }
 
  private:
   const question question_;
@@ -40,18 +40,18 @@ namespace coro {
 
 // co_await get_stop_token(): tells the task when it is no longer wanted, because the task that
 // awaits it is not, a task beside it has failed, or its time has run out. The token of nobody when
-// nobody can stop it.
+// nobody can stop it. Throws std::bad_alloc, in tasks that were forked.
 inline auto get_stop_token() noexcept {
-  return heddle::detail::frame_question<prim::stop_token>(
-      [](const heddle::detail::task_frame& t) noexcept {
-        return t.stop() != nullptr ? *t.stop() : prim::stop_token();
-      });
+  return heddle::detail::frame_question<prim::stop_token>([](const heddle::detail::task_frame& t) {
+    const prim::stop_token* const stop = t.stop();
+    return stop != nullptr ? *stop : prim::stop_token();
+  });
 }
 
 // co_await get_executor(): where the task runs, and goes on after its waits.
 inline auto get_executor() noexcept {
   return heddle::detail::frame_question<executor_ref>(
-      [](const heddle::detail::task_frame& t) noexcept { return t.executor(); });
+      [](const heddle::detail::task_frame& t) { return t.executor(); });
 }
 
 }  // namespace coro

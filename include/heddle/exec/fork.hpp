@@ -1,17 +1,19 @@
-// What parallel_invoke is made of: children on their parents' stacks. Users need
-// algorithm/parallel_invoke.hpp.
+// What parallel_invoke and coro::fork_join are made of: what may be taken from its owner. Users
+// need algorithm/parallel_invoke.hpp and coro/fork.hpp.
 #pragma once
 
 #include <cstdint>
 #include <new>
 
 #include <heddle/base/context_slot.hpp>
+#include <heddle/base/executor_ref.hpp>
 #include <heddle/base/task_scope.hpp>
 #include <heddle/lockfree/split_deque.hpp>
 #include <heddle/prim/atomic.hpp>
 #include <heddle/prim/config.hpp>
 #include <heddle/prim/thread_local.hpp>
 #include <heddle/prim/thread_table.hpp>
+#include <heddle/probe/counters.hpp>
 #include <heddle/sync/completion.hpp>
 
 namespace heddle::inline HEDDLE_ABI {
@@ -23,29 +25,78 @@ namespace heddle::inline HEDDLE_ABI::detail {
 class pool_core;
 class fork_lane;
 
-// A child that its parent has put where others may take it. It lives on the parent's stack, and the
-// parent does not go on before it has the child back or the child has run.
-class fork_job {
+// What its owner has put where others may take it: a child, or the rest of a coroutine.
+class fork_entry {
  public:
-  using function = void (*)(fork_job*) noexcept;
+  // Called by who has taken it, once. Nobody touches the entry afterwards.
+  using function = void (*)(fork_entry*, fork_lane& thief) noexcept;
 
-  fork_job(const fork_job&) = delete;
-  fork_job& operator=(const fork_job&) = delete;
+  fork_entry(const fork_entry&) = delete;
+  fork_entry& operator=(const fork_entry&) = delete;
 
  protected:
-  fork_job(function run, context_ref context) noexcept : run_(run), context_(context) {}
+  explicit fork_entry(function taken) noexcept : taken_(taken) {}
+  ~fork_entry() = default;
+
+ private:
+  friend class fork_lane;
+
+  const function taken_;
+  std::uint8_t level_ = 0;  // how urgent its owner is
+};
+
+// A child of parallel_invoke. It lives on the parent's stack, and the parent does not go on before
+// it has the child back or the child has run.
+class HEDDLE_API fork_job : public fork_entry {
+ protected:
+  using body = void (*)(fork_job*) noexcept;
+
+  // fork_job(&taken<&my_child::run>, context)
+  template <body Run>
+  static void taken(fork_entry* e, fork_lane& thief) noexcept {
+    static_cast<fork_job*>(e)->run_stolen(thief, Run);
+  }
+  fork_job(function when_taken, context_ref context) noexcept
+      : fork_entry(when_taken), context_(context) {}
   ~fork_job() = default;
 
  private:
   friend class fork_lane;
 
-  const function run_;
+  void run_stolen(fork_lane& thief, body run) noexcept;
+
   const context_ref context_;  // the parent's, which keeps it
-  std::uint8_t level_ = 0;     // how urgent the parent is
   // Of a child that was taken: who runs it, and that it has run.
   prim::atomic<fork_lane*> thief_{nullptr};
   completion done_;
 };
+
+// An entry as it lies in a lane. What it is can be told before it is taken, when it must not be
+// touched: whoever waits in the middle of a task may run a child on top of that, but not the rest
+// of a coroutine, which may wait for what is beneath.
+class fork_ref {
+ public:
+  explicit fork_ref(std::uintptr_t word = 0) noexcept : word_(word) {}
+  static fork_ref to_child(fork_entry& child) noexcept {
+    return fork_ref(reinterpret_cast<std::uintptr_t>(&child));
+  }
+  static fork_ref to_rest(fork_entry& rest) noexcept {
+    return fork_ref(reinterpret_cast<std::uintptr_t>(&rest) | rest_mark);
+  }
+
+  bool is_rest() const noexcept { return (word_ & rest_mark) != 0; }
+  fork_entry* entry() const noexcept { return reinterpret_cast<fork_entry*>(word_ & ~rest_mark); }
+  std::uintptr_t word() const noexcept { return word_; }
+
+ private:
+  static constexpr std::uintptr_t rest_mark = 1;
+
+  std::uintptr_t word_;
+};
+
+// What a thread is to a pool. The only worker never has others beside it but those that stand in
+// for it while it blocks.
+enum class standing : std::uint8_t { outside, worker, only_worker };
 
 // A worker thread's place for its children. It belongs to the thread and not to the slot: a thread
 // that blocks, and gives its slot away, has them on its stack all the same.
@@ -53,7 +104,7 @@ class fork_job {
 // Protocol: docs/protocols/fork_join.md.
 class HEDDLE_API fork_lane {
  public:
-  explicit fork_lane(pool_core& core) : core_(core) {}  // throws std::bad_alloc
+  explicit fork_lane(pool_core& core);  // throws std::bad_alloc
   fork_lane(const fork_lane&) = delete;
   fork_lane& operator=(const fork_lane&) = delete;
 
@@ -70,36 +121,63 @@ class HEDDLE_API fork_lane {
         prim::inlined_thread_values()[static_cast<unsigned>(prim::thread_slot::context)]);
   }
 
+  // The calling thread's in that pool, or, without one, in whichever it runs a task of.
+  static standing standing_in(thread_pool* pool) noexcept;
+
   // Whether the calling thread's stack has room for a task of ordinary appetite.
   bool has_stack() const noexcept {
     return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) > stack_end_;
   }
 
   // The owner's, for its children in the order of a stack. False: there is no memory for it.
-  bool push(fork_job& child) noexcept {
-    child.level_ = mark_->level;
+  bool push(fork_job& child) noexcept { return push(child, fork_ref::to_child(child)); }
+  bool push_rest(fork_entry& rest) noexcept { return push(rest, fork_ref::to_rest(rest)); }
+  // The child pushed last is back; or somebody has taken it, and wait_for() is due.
+  bool take_back() noexcept {
+    std::uintptr_t child = 0;
+    return deque_.pop(child);
+  }
+  void wait_for(fork_job& child) noexcept;
+  // The owner's: whether the child pushed last is still there for certain, and nobody has asked.
+  // Then whoever takes it sees what the owner wrote before.
+  bool keeps_newest() const noexcept { return deque_.keeps_newest(); }
+  // The owner's: whether there is nothing that others could take, or somebody has asked for it.
+  bool wants_a_child() const noexcept { return deque_.is_asked() || deque_.empty(); }
+
+  // For tasks of that executor that fork in the middle of a job: the calling worker's lane, open
+  // from here on until close(), by whoever runs the job. Null: the thread is no worker of that
+  // pool, or has a lane open already.
+  static fork_lane* open_for(executor_ref home) noexcept;
+  void close() noexcept;
+  bool serves(executor_ref home) const noexcept { return home == home_; }
+
+  // The owner's: where the next entry comes to lie; and the newest one from `floor` on. Null: all
+  // were taken back, or by thieves; what these did before happened before the return.
+  std::int64_t height() const noexcept { return deque_.end(); }
+  fork_entry* take_newest(std::int64_t floor) noexcept {
+    if (deque_.end() == floor) return nullptr;
+    std::uintptr_t newest = 0;
+    if (deque_.pop(newest)) [[likely]]
+      return fork_ref(newest).entry();
+    prim::fence(prim::acquire);
+    return nullptr;
+  }
+
+ private:
+  friend class pool_core;
+  friend class worker;
+  using theft = split_deque<std::uintptr_t>::theft;
+
+  bool push(fork_entry& e, fork_ref ref) noexcept {
+    e.level_ = mark_->level;
     try {
-      if (deque_.push(&child)) [[unlikely]]
+      if (deque_.push(ref.word())) [[unlikely]]
         wake();
       return true;
     } catch (const std::bad_alloc&) {
       return false;
     }
   }
-  // The child pushed last is back; or somebody has taken it, and wait_for() is due.
-  bool take_back() noexcept {
-    fork_job* child = nullptr;
-    return deque_.pop(child);
-  }
-  void wait_for(fork_job& child) noexcept;
-  // The owner's: whether there is nothing that others could take, or somebody has asked for it.
-  bool wants_a_child() const noexcept { return deque_.is_asked() || deque_.empty(); }
-
- private:
-  friend class pool_core;
-  friend class worker;
-  using theft = split_deque<fork_job*>::theft;
-
   void adopt(worker_mark& mark) noexcept;
   bool may_have_children() const noexcept {
     return is_open_.load(prim::relaxed) && !deque_.empty();
@@ -108,14 +186,14 @@ class HEDDLE_API fork_lane {
     return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) <= stack_floor_;
   }
   void open() noexcept;
-  void close() noexcept;
   void wake() noexcept;
   void disown() noexcept { owned_.store(false, prim::release); }
-  void run_stolen(fork_job& child) noexcept;
+  void run_stolen(fork_entry& child) noexcept;
   bool run_descendant_of(fork_job& child) noexcept;
 
-  split_deque<fork_job*> deque_;
+  split_deque<std::uintptr_t> deque_;  // of fork_refs
   // The owner's.
+  const executor_ref home_;
   pool_core& core_;
   worker_mark* mark_ = nullptr;
   std::uintptr_t stack_end_ = 0;    // it goes on elsewhere below this
@@ -125,6 +203,8 @@ class HEDDLE_API fork_lane {
   fork_lane* next_ = nullptr;
   prim::atomic<bool> is_open_{false};
   prim::atomic<bool> owned_{true};
+  // Of what the owner has taken, or tries to take, as a worker without another task.
+  owned_counter visits_begun_, visits_ended_;
 };
 
 // Calls `call(context, lane)` where there is a lane, or with none when there is no worker that

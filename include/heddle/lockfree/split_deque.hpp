@@ -77,16 +77,25 @@ class split_deque {
     return true;
   }
 
+  // Owner, of a deque that is not empty: whether the newest value is nobody else's yet, and nobody
+  // has asked for anything. Then whoever takes it sees what the owner wrote before this call.
+  // False: it may be gone. pop() tells, or push() is due.
+  bool keeps_newest() const noexcept {
+    prim::light_fence();
+    return split_.load(prim::relaxed) < bottom_.load(prim::relaxed) && !asked_.load(prim::relaxed);
+  }
+
   // lost: another was faster, or is moving the boundary; there may be more.
   enum class theft { success, empty, lost };
 
   // Any thread: takes the oldest value if it is shared. Empty: none is.
   theft steal(T& value) noexcept {
-    return steal_if(value, []() noexcept { return true; });
+    return steal_if(value, [](const T&) noexcept { return true; });
   }
 
-  // The same, but the value stays when `may()` is false, and that counts as empty. It is asked
-  // before the value is taken, and sees what happened before the value's push.
+  // The same, but the value stays when `may(value)` is false, and that counts as empty. It is asked
+  // before the value is taken, which may be another's by then, and sees what happened before the
+  // value's push.
   template <class Predicate>
   theft steal_if(T& value, Predicate may) noexcept {
     std::int64_t top = top_.load(prim::relaxed);
@@ -97,7 +106,7 @@ class split_deque {
     if (split <= top) return theft::empty;
     // The slot may be overwritten meanwhile if the deque wraps; the exchange below then fails.
     const T found = buffer_.load(prim::acquire)->slot(top).load(prim::relaxed);
-    if (!may()) return theft::empty;
+    if (!may(found)) return theft::empty;
     if (!top_.compare_exchange_strong(top, top + 1, prim::release, prim::relaxed)) {
       return theft::lost;
     }
@@ -132,6 +141,10 @@ class split_deque {
     return bottom > top ? static_cast<std::size_t>(bottom - top) : 0;
   }
   bool empty() const noexcept { return size() == 0; }
+
+  // Owner: where the next value goes. Each push adds one, each pop that finds something takes one
+  // away.
+  std::int64_t end() const noexcept { return bottom_.load(prim::relaxed); }
 
   // Owner.
   std::size_t capacity() const noexcept {

@@ -276,6 +276,39 @@ TEST(SplitDequeModel, ASlotIsUsedAgainBeneathAThief) {
   });
 }
 
+// The owner changes what belongs to its newest value for as long as it keeps it: pieces of a loop,
+// of which it takes the first one off. Fails when keeps_newest has no fence, does not look at the
+// boundary, or takes a claim for none.
+TEST(SplitDequeModel, TheNewestIsKeptWhileItsOwnerChangesIt) {
+  holds_further([] {
+    prim::cell<int> pieces(0);
+    prim::atomic<int> first{1};
+    prim::cell<int> taken_from(0);
+    deque d(2);
+    d.push(&pieces);
+    prim::thread thief([&] {
+      prim::cell<int>* v = nullptr;
+      if (d.raise() == theft::success && d.steal(v) == theft::success)
+        taken_from.set(first.load(prim::relaxed));
+    });
+    int own = 0;
+    bool gone = false;
+    while (own != 2 && !gone) {
+      prim::cell<int>* v = nullptr;
+      first.store(own + 2, prim::relaxed);
+      if (!d.keeps_newest()) {
+        gone = !d.pop(v);
+        if (!gone) d.push(v);
+      }
+      if (!gone) ++own;
+    }
+    thief.join();
+    const int from = taken_from.get();
+    model::check(from == own + 1 || (gone ? from == own + 2 : from == 0),
+                 "each piece is the owner's or the thief's, but for the one it was about to take");
+  });
+}
+
 // How a worker falls asleep beside a deque whose owner does not fence: it asks, fences for both,
 // and looks. Fails without the fence of push.
 TEST(SplitDequeModel, WhoAskedIsWokenOrSees) {
