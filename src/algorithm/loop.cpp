@@ -1,4 +1,5 @@
 // Loops: the trial that every loop begins with, and loops on pools. docs/protocols/loops.md.
+#include <heddle/algorithm/dealt_loop.hpp>
 #include <heddle/algorithm/loop.hpp>
 
 #include <string>
@@ -6,7 +7,6 @@
 #include <heddle/base/errors.hpp>
 #include <heddle/exec/fork.hpp>
 #include <heddle/exec/thread_pool.hpp>
-#include <heddle/prim/thread_local.hpp>
 
 #include "loop_core.hpp"
 
@@ -36,11 +36,6 @@ constexpr std::uint64_t worth_going_us = 100;
 // The first elements find nothing in the caches. So much of the loop is done before it is judged.
 constexpr std::uint64_t trial_us = 4;
 
-fork_lane* lane_of(const loop_place& where) noexcept {
-  thread_pool* const pool = where.pool();
-  return pool != nullptr ? fork_lane::of_this_thread(*pool) : fork_lane::of_this_thread();
-}
-
 // A loop on a pool. Each thread that takes part does its piece from the left, and has the right
 // half of what is left in its lane; who takes that does likewise.
 class pool_loop {
@@ -68,15 +63,15 @@ class pool_loop {
       }
       const std::size_t n = std::min(pace.block(), rest);
       if (!core_.run(part, first, first + n)) return;
-      pace.did(n);
       first += n;
+      pace.did(n, last - first);
     }
   }
 
  private:
   struct piece final : fork_job {
     piece(pool_loop& of, std::size_t from, std::size_t to, std::size_t begin_with) noexcept
-        : fork_job(&piece::run_stolen, fork_lane::context_of_this_thread()),
+        : fork_job(&taken<&piece::run_stolen>, fork_lane::context_of_this_thread()),
           loop(of),
           first(from),
           last(to),
@@ -104,14 +99,14 @@ class pool_loop {
 void run_on_pool(loop_core& core, const loop_place& where, loop_part* part, std::size_t first,
                  std::size_t count, loop_pace& pace) {
   pool_loop loop(core);
-  fork_lane* const lane = lane_of(where);
+  fork_lane* const lane = open_lane(where);
   if (lane != nullptr && lane->has_stack()) {
     loop.run(*lane, part, first, count, pace);
     return;
   }
   const auto go_on = [&] {
     pace.start();
-    fork_lane* const open = lane_of(where);
+    fork_lane* const open = open_lane(where);
     if (open != nullptr && open->has_stack()) {
       loop.run(*open, part, first, count, pace);
     } else {
@@ -142,15 +137,12 @@ std::size_t try_alone(loop_work& work, std::size_t count, loop_part* part, std::
 }  // namespace
 
 bool is_at(const loop_place& where) noexcept {
-  if (where.executor()) return true;
-  thread_pool* const pool = where.pool();
-  return pool != nullptr ? pool->worker_index().has_value()
-                         : prim::thread_value(prim::thread_slot::worker) != nullptr;
+  return where.executor() || fork_lane::standing_in(where.pool()) != standing::outside;
 }
 
 void call_at(const loop_place& where, void (*call)(void*), void* context) {
   if (where.executor()) return call(context);
-  const fork_lane* const lane = lane_of(where);
+  const fork_lane* const lane = open_lane(where);
   if (lane != nullptr && lane->has_stack()) return call(context);
   struct errand {
     void (*call)(void*);
@@ -180,13 +172,15 @@ void run_loop(loop_work& work, std::size_t count, loop_part* part, loop_options 
               const loop_place& where) {
   if (count == 0) return;
   const bool measures = options.grain == 0;
+  if (!measures && count <= options.grain) return work.run(part, 0, count);
+  const standing here = where.executor() ? standing::worker : fork_lane::standing_in(where.pool());
+  if (measures && here == standing::only_worker) return work.run(part, 0, count);
   std::size_t done = 0;
   loop_pace pace(options.grain, 1);
   if (measures) {
-    done = try_alone(work, count, part, is_at(where) ? worth_forking_us : worth_going_us, pace);
+    const bool is_here = here != standing::outside;
+    done = try_alone(work, count, part, is_here ? worth_forking_us : worth_going_us, pace);
     if (done == count) return;
-  } else if (count <= options.grain) {
-    return work.run(part, 0, count);
   }
   loop_core core(work, options.grain);
   if (where.executor()) {

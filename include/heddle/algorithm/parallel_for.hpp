@@ -6,6 +6,7 @@
 #include <ranges>
 #include <type_traits>
 
+#include <heddle/algorithm/dealt_loop.hpp>
 #include <heddle/algorithm/loop.hpp>
 #include <heddle/base/invoke.hpp>
 #include <heddle/base/require_callable.hpp>
@@ -26,7 +27,7 @@ class index_loop final : public loop_work {
   }
 
  private:
-  const index_row<I>& row_;
+  const index_row<I> row_;
   F& f_;
 };
 
@@ -40,7 +41,7 @@ class block_loop final : public loop_work {
   }
 
  private:
-  const index_row<I>& row_;
+  const index_row<I> row_;
   F& f_;
 };
 
@@ -55,7 +56,7 @@ class element_loop final : public loop_work {
   }
 
  private:
-  const index_row<I>& row_;
+  const index_row<I> row_;
   F& f_;
 };
 
@@ -64,7 +65,13 @@ void run_over(const loop_place& where, const index_row<I>& row, F& f, loop_optio
               const char* operation) {
   require_callable(f, operation);
   Loop<I, F> work(row, f);
-  run_loop(work, row.count, nullptr, options, where);
+  if (options.grain == 0 || where.executor()) {
+    run_loop(work, row.count, nullptr, options, where);
+  } else if (row.count > options.grain) {
+    dealt_loop<Loop<I, F>>(work, options.grain).run_at(where, row.count);
+  } else if (row.count != 0) {
+    work.run(nullptr, 0, row.count);
+  }
 }
 
 // Calls f(0) to f(count - 1), each of which is worth a thread of its own.
@@ -102,9 +109,11 @@ using index_of = decltype(std::declval<common_index<I, J>>().first);
 // Blocks? Until calls that others have taken have ended; meanwhile a worker runs what these
 // have forked, and else nothing. Each call of f has the caller's context where a pool runs it.
 // Allocates? On pools as parallel_invoke. On other executors a cell for each job, and one.
-// Complexity: a loop that is not worth dividing costs a plain one and some 100 ns. Dividing costs
-// nothing that counts until a thread comes that has nothing to do; it gets half of what is left.
-// Source: Tzannes, Caragea, Barua and Vishkin, "Lazy binary-splitting", PPoPP 2010.
+// Complexity: a loop that is not worth dividing costs a plain one and some 50 ns; on the only
+// worker of a pool that never has others, some 10, and it is not divided unless a grain is told.
+// Dividing costs nothing that counts until a thread comes that has nothing to do; it gets half of
+// what is left. With a grain a piece costs a few nanoseconds. Source: Tzannes, Caragea, Barua and
+// Vishkin, "Lazy binary-splitting", PPoPP 2010.
 template <loop_index I, loop_index J, class F>
   requires std::invocable<F&, detail::index_of<I, J>>
 void parallel_for(I first, J last, F&& f, loop_options options = {}) {

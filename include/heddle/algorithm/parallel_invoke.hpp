@@ -20,7 +20,7 @@ template <class F>
 class forked final : public fork_job {
  public:
   explicit forked(F& f) noexcept
-      : fork_job(&forked::run, fork_lane::context_of_this_thread()), f_(f) {}
+      : fork_job(&taken<&forked::run>, fork_lane::context_of_this_thread()), f_(f) {}
   ~forked() {}
 
   // After wait_for: how the child ended.

@@ -1,11 +1,13 @@
 // Loops on executors: docs/protocols/loops.md.
 
+#include <heddle/algorithm/dealt_loop.hpp>
 #include <heddle/algorithm/parallel_for.hpp>
 #include <heddle/algorithm/parallel_reduce.hpp>
 
 #include <array>
 
 #include <heddle/base/job.hpp>
+#include <heddle/lockfree/split_deque.hpp>
 
 #include "pools.hpp"
 
@@ -83,6 +85,45 @@ TEST(LoopModel, APieceIsTaken) {
         });
       },
       one_preemption());
+}
+
+// The owner takes piece after piece off a stretch that somebody else comes to take. Fails when a
+// piece of which the owner learns too late that the stretch is gone is run by both, or by nobody:
+// when either of them goes by what it has seen without a decision.
+TEST(LoopModel, AStretchIsTakenFromItsOwner) {
+  model::options o;
+  o.preemptions = 3;
+  holds(
+      [] {
+        using deque = heddle::split_deque<heddle::detail::stretch_begin*>;
+        std::array<prim::cell<int>, 4> calls;
+        const auto run = [&](std::size_t i) { calls[i].set(calls[i].get() + 1); };
+        heddle::detail::stretch_begin rest(1);
+        heddle::detail::stretch_begin* found = nullptr;
+        deque lane(2);
+        lane.push(&rest);
+        prim::thread thief([&] {
+          heddle::detail::stretch_begin* taken = nullptr;
+          if (lane.raise() != deque::theft::success || lane.steal(taken) != deque::theft::success)
+            return;
+          for (std::size_t i = taken->for_thief(); i != calls.size(); ++i) run(i);
+        });
+        bool gone = false;
+        run(0);
+        for (std::size_t i = 1; i + 1 < calls.size() && !gone; ++i) {
+          rest.move_to(i + 1);
+          if (!lane.keeps_newest()) {
+            gone = !lane.pop(found);
+            if (gone && !rest.is_behind(i)) break;
+            if (!gone) lane.push(&rest);
+          }
+          run(i);
+        }
+        if (!gone && lane.pop(found)) run(calls.size() - 1);
+        thief.join();
+        for (const auto& c : calls) model::check(c.get() == 1, "each piece once");
+      },
+      o);
 }
 
 }  // namespace

@@ -46,7 +46,8 @@ TEST(parallel_for, calls_each_index_once_everywhere) {
     for (const std::size_t size : interesting_sizes()) {
       for (const std::size_t grain : {0UL, 1UL, 3UL, 1000UL}) {
         std::vector<int> calls(size);
-        parallel_for(where..., std::size_t{0}, size, [&](std::size_t i) { ++calls[i]; },
+        parallel_for(where..., std::size_t{0}, size,
+                     [&](std::size_t i) { ++calls[static_cast<std::size_t>(i)]; },
                      {.grain = grain});
         ASSERT_EQ(std::count(calls.begin(), calls.end(), 1), std::ssize(calls))
             << size << " by " << grain;
@@ -325,6 +326,64 @@ TEST(parallel_for, from_several_threads_on_one_executor) {
       ASSERT_EQ(calls, 64);
     }
   });
+}
+
+// Each piece may be taken but the one that its owner is in the middle of: an element that waits for
+// all behind it, which another worker has to run.
+TEST(parallel_for, pieces_are_to_be_had_while_their_owner_is_in_another) {
+  const heddle_test::watchdog dog;
+  heddle::thread_pool pool(workers(2));
+  for (const std::size_t size : {2UL, 3UL, 8UL, 9UL, 100UL}) {
+    for (std::size_t waits = 0; waits + 1 < size; waits += 1 + size / 8) {
+      std::atomic<std::size_t> behind{0};
+      std::atomic<std::size_t> calls{0};
+      const auto f = [&](std::size_t i) {
+        ++calls;
+        if (i > waits) ++behind;
+        while (i == waits && behind != size - 1 - waits) std::this_thread::yield();
+      };
+      pool.submit([&] { parallel_for(std::size_t{0}, size, f, {.grain = 1}); }).get();
+      ASSERT_EQ(calls, size);
+    }
+  }
+}
+
+// A worker comes for what another one takes off at the same time.
+TEST(parallel_for, short_pieces_are_taken_from_both_sides) {
+  const heddle_test::watchdog dog;
+  heddle::thread_pool pool(workers(3));
+  for (int round = 0; round != 300; ++round) {
+    std::vector<std::atomic<int>> calls(50);
+    pool.submit([&] {
+          parallel_for(0, 5,
+                       [&](int row) {
+                         parallel_for(10 * row, 10 * row + 10,
+                                      [&](int i) { ++calls[static_cast<std::size_t>(i)]; },
+                                      {.grain = 1});
+                       },
+                       {.grain = 1});
+        })
+        .get();
+    for (const auto& c : calls) ASSERT_EQ(c, 1);
+  }
+}
+
+// The only worker of a pool has nobody to share a loop with, unless a piece is told.
+TEST(parallel_for, on_the_only_worker_is_a_plain_loop) {
+  const heddle_test::watchdog dog;
+  heddle::thread_pool pool(workers(1));
+  std::vector<int> order;
+  int blocks = 0;
+  pool.submit([&] {
+        heddle::parallel_for_blocks(0, 100'000, [&](int first, int last) {
+          ++blocks;
+          order.push_back(first);
+          order.push_back(last);
+        });
+      })
+      .get();
+  EXPECT_EQ(blocks, 1);
+  EXPECT_EQ(order, (std::vector{0, 100'000}));
 }
 
 // More nesting than a stack holds: it goes on on others.
