@@ -252,7 +252,8 @@ TYPED_TEST(blocking_queue, a_batch_ends_with_the_queue) {
   const heddle_test::watchdog dog;
   TypeParam q(2);
   std::size_t put = 0;
-  std::thread putting = waiting([&] { put = q.put_range(std::array{1, 2, 3, 4}); });
+  std::thread putting([&] { put = q.put_range(std::array{1, 2, 3, 4}); });
+  while (q.length() < 2) std::this_thread::yield();
   q.close();
   putting.join();
   EXPECT_EQ(put, 2U);
