@@ -1,20 +1,12 @@
 #include <heddle/coro/delay.hpp>
 
 namespace heddle::inline HEDDLE_ABI::detail {
-namespace {
-
-// On the thread that posts.
-executor_ref in_place() noexcept {
-  return {nullptr, [](void*, job* j) noexcept { j->run(j, verb::run); }};
-}
-
-}  // namespace
 
 constinit const suspension::steps delay_wait::kind{
     [](suspension& s) {
       auto& self = static_cast<delay_wait&>(s);
       if (self.until_ <= prim::clock::now()) return false;
-      timer_access::arm(timer_queue::standard(), self.link_, self.until_, in_place(), &self.due_);
+      timer_access::arm(timer_queue::standard(), self.link_, self.until_, &self.due_);
       return true;
     },
     [](suspension& s) noexcept { return static_cast<delay_wait&>(s).link_.leave(); }};

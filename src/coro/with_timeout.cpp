@@ -8,8 +8,7 @@ namespace heddle::inline HEDDLE_ABI::detail {
 void time_limit::begin(timer_queue& timers, prim::time_point deadline,
                        const prim::stop_token* parents_stop) {
   references_.fetch_add(1, prim::relaxed);
-  const executor_ref in_place{nullptr, [](void*, job* j) noexcept { j->run(j, verb::run); }};
-  timer_access::arm(timers, link_, deadline, in_place, this);
+  timer_access::arm(timers, link_, deadline, this);
   if (parents_stop != nullptr && parents_stop->stop_possible()) {
     parents_stop_.emplace(*parents_stop, forward{*this});
   }

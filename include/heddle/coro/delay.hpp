@@ -15,10 +15,11 @@ namespace heddle::inline HEDDLE_ABI {
 namespace detail {
 
 struct timer_access {
-  // As timer_queue::arm: the work is the queue's, or has been given its verb.
-  static void arm(timer_queue& timers, timer_link& link, prim::time_point when, executor_ref where,
-                  job* work) {
-    timers.arm(link, when, where, work);
+  // The work runs in place: on the timers' thread, or here when its time has come already, so it
+  // must only post. As timer_queue::arm: the work is the queue's, or has been given its verb.
+  static void arm(timer_queue& timers, timer_link& link, prim::time_point when, job* work) {
+    constexpr executor_ref in_place{nullptr, [](void*, job* j) noexcept { j->run(j, verb::run); }};
+    timers.arm(link, when, in_place, work);
   }
 };
 
