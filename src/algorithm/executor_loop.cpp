@@ -162,13 +162,7 @@ class executor_loop {
       if (left_.done()) return;
       prim::pause();
     }
-    try {
-      wait_for_completion(left_, wait_kind::join);
-    } catch (...) {
-      // No spare worker is left, and the caller cannot do anything else.
-      const unannounced_waits quietly;
-      wait_for_completion(left_, wait_kind::join);
-    }
+    wait_regardless(left_, wait_kind::join);
   }
 
   static constexpr std::size_t closed = 1;

@@ -1,7 +1,5 @@
 #include <heddle/coro/sync_wait.hpp>
 
-#include <optional>
-
 #include <heddle/probe/wait_record.hpp>
 #include <heddle/sync/blocking_region.hpp>
 
@@ -64,14 +62,12 @@ job* waiting_loop::take() noexcept {
 
 void waiting_loop::sleep() noexcept {
   wait_record record{.kind = wait_kind::join, .object = this, .name = "coro::sync_wait"};
-  std::optional<blocking_region> region;
-  try {
-    region.emplace(record);
-  } catch (...) {
-    // No spare worker is left. The task may be running elsewhere, so it must be waited for.
-  }
-  job* empty = nullptr;
-  if (newest_.compare_exchange_strong(empty, asleep(), prim::relaxed)) parker_.park();
+  // The task may be running elsewhere, so it must be waited for.
+  wait_regardless([&] {
+    const blocking_region region(record);
+    job* empty = nullptr;
+    if (newest_.compare_exchange_strong(empty, asleep(), prim::relaxed)) parker_.park();
+  });
 }
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

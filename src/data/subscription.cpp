@@ -1,4 +1,3 @@
-#include <heddle/base/errors.hpp>
 #include <heddle/base/unhandled.hpp>
 #include <heddle/data/subscription.hpp>
 #include <heddle/prim/clock.hpp>
@@ -131,12 +130,7 @@ void lock_at_last(mutex& calling) HEDDLE_NO_THREAD_SAFETY_ANALYSIS {
 }
 
 void await_call(mutex& calling) noexcept HEDDLE_NO_THREAD_SAFETY_ANALYSIS {
-  try {
-    lock_at_last(calling);
-  } catch (const would_starve&) {
-    const unannounced_waits quietly;
-    lock_at_last(calling);
-  }
+  wait_regardless([&] { lock_at_last(calling); });
   calling.unlock();
 }
 

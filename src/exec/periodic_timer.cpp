@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <exception>
 
-#include <heddle/base/errors.hpp>
 #include <heddle/base/unhandled.hpp>
 #include <heddle/exec/periodic_timer.hpp>
 #include <heddle/sync/blocking_region.hpp>
@@ -155,12 +154,7 @@ void periodic_timer::reset() noexcept {
   detail::periodic_state* const state = std::exchange(state_, nullptr);
   if (state == nullptr) return;
   state->cancel();
-  try {
-    state->await_end();
-  } catch (const would_starve&) {
-    const unannounced_waits quietly;
-    state->await_end();
-  }
+  wait_regardless([state] { state->await_end(); });
   state->release();
 }
 

@@ -22,17 +22,6 @@ namespace {
 // to some of it.
 constexpr std::uintptr_t stack_reserve = std::uintptr_t{256} * 1024;
 
-// False at the deadline.
-bool sleep_until(completion& done, prim::time_point deadline = prim::never) noexcept {
-  try {
-    return wait_for_completion(done, wait_kind::join, deadline);
-  } catch (...) {
-    // No spare worker is left, and the one who waits cannot do anything else.
-    const unannounced_waits quietly;
-    return wait_for_completion(done, wait_kind::join, deadline);
-  }
-}
-
 }  // namespace
 
 fork_lane::fork_lane(pool_core& core) : home_{&core, pool_executor_post}, core_(core) {}
@@ -125,7 +114,7 @@ void fork_lane::wait_for(fork_job& child) noexcept {
       continue;
     }
     if (turn == prim::limits::fork_turns) {
-      sleep_until(child.done_);
+      wait_regardless(child.done_, wait_kind::join);
       return;
     }
     if (turn % prim::limits::fork_patience == 0) {
@@ -321,7 +310,7 @@ bool pool_core::call_on_other_stack(worker& w, fork_call call, void* context) {
   chain.append(&e);
   enqueue(chain);  // or refuses it
   while (e.state.load(prim::acquire) == errand::queued &&
-         !sleep_until(e.done, prim::deadline_after(patience))) {
+         !wait_regardless(e.done, wait_kind::join, prim::deadline_after(patience))) {
     if (e.state.load(prim::acquire) != errand::queued) break;
     if (w.take_if_newest(&e)) {
       w.held->started.add();
@@ -331,7 +320,7 @@ bool pool_core::call_on_other_stack(worker& w, fork_call call, void* context) {
     }
     notify();
   }
-  sleep_until(e.done);
+  wait_regardless(e.done, wait_kind::join);
   if (e.state.load(prim::acquire) == errand::refused) return false;
   if (e.failure != nullptr) std::rethrow_exception(std::move(e.failure));
   return true;

@@ -475,13 +475,8 @@ void pool_core::drain_for_destruction() {
 
 void pool_core::destroy() noexcept {
   fail_when_starved_.store(false, prim::relaxed);  // a destructor can only wait
-  try {
-    drain_for_destruction();
-  } catch (...) {
-    // The destructor runs on a worker of another pool, which cannot spare it.
-    const unannounced_waits quietly;
-    drain_for_destruction();
-  }
+  // On a worker of another pool, too, that cannot spare it.
+  wait_regardless([this] { drain_for_destruction(); });
   if (this_worker() != nullptr) {
     // The destroying task's thread cannot be joined by itself. It and whoever has not left yet keep
     // the core alive and go when they have nothing more to do.

@@ -126,12 +126,7 @@ task_group::~task_group() {
   for (bool first = true; has_tasks(); first = false) {
     require_other_task();
     if (first) cancel();
-    try {
-      sleep(false, false, 0);
-    } catch (...) {
-      const unannounced_waits quietly;  // no spare is left, and a destructor can only wait
-      sleep(false, false, 0);
-    }
+    wait_regardless([this] { sleep(false, false, 0); });
   }
   if (failure_ != nullptr) report_unhandled(std::move(failure_));
 }
@@ -363,7 +358,7 @@ void task_group::sleep(bool helps, bool hungry, std::uint32_t added) {
     wait_for_completion(self.called, wait_kind::join);
   } catch (...) {
     if (withdraw(self)) throw;
-    const unannounced_waits quietly;
+    const unannounced_waits quietly;  // for a moment, until the call
     wait_for_completion(self.called, wait_kind::join);
   }
 }

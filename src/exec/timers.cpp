@@ -1,7 +1,6 @@
 #include <array>
 #include <utility>
 
-#include <heddle/base/errors.hpp>
 #include <heddle/exec/timers.hpp>
 #include <heddle/prim/limits.hpp>
 #include <heddle/probe/wait_record.hpp>
@@ -15,12 +14,10 @@ namespace {
 
 void join(prim::thread& thread, const void* what) noexcept {
   wait_record record{wait_kind::shutdown, what, "timer_queue"};
-  try {
+  wait_regardless([&] {
     const blocking_region region(record);
     thread.join();
-  } catch (const would_starve&) {
-    thread.join();
-  }
+  });
 }
 
 }  // namespace

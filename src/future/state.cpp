@@ -65,8 +65,13 @@ void future_state::discard_entry() noexcept {
   finish_with(outcome::cancelled);
 }
 
+// By the parent process: nobody will ever make it ready in this one.
+bool future_state::was_left_behind() const noexcept {
+  return !ready() && generation_ != (prim::fork_generation() & generation_mask);
+}
+
 void future_state::require_own_process() const {
-  if (!ready() && generation_ != (prim::fork_generation() & generation_mask)) throw forked();
+  if (was_left_behind()) throw forked();
 }
 
 namespace {
@@ -98,17 +103,9 @@ bool future_state::await(const prim::stop_token& stop) {
 }
 
 void future_state::await_regardless() noexcept {
-  if (ready()) return;
-  try {
-    require_own_process();
-    help(*this);
-    wait_for_completion(completion_, wait_kind::future);
-  } catch (const forked&) {
-    return;
-  } catch (...) {
-    const unannounced_waits quietly;
-    wait_for_completion(completion_, wait_kind::future);
-  }
+  if (ready() || was_left_behind()) return;
+  help(*this);
+  wait_regardless(completion_, wait_kind::future);
 }
 
 std::exception_ptr future_state::read_error() {

@@ -127,12 +127,7 @@ void production::wait_and_rethrow() {
 void production::finish() noexcept {
   outside_.reset();
   request_stop();
-  try {
-    ended_.wait();
-  } catch (const would_starve&) {
-    const unannounced_waits regardless;
-    ended_.wait();
-  }
+  wait_regardless([this] { ended_.wait(); });
   for (prim::thread& t : threads_) t.join();
   threads_.clear();
   if (first_ != nullptr && !read_) report_unhandled(std::exchange(first_, nullptr));

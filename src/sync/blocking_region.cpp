@@ -112,4 +112,8 @@ bool wait_for_completion(completion& event, wait_kind kind, const prim::stop_tok
   return !stopped;
 }
 
+bool wait_regardless(completion& event, wait_kind kind, prim::time_point deadline) noexcept {
+  return wait_regardless([&] { return wait_for_completion(event, kind, deadline); });
+}
+
 }  // namespace heddle::inline HEDDLE_ABI

@@ -106,6 +106,8 @@ class context : public boost::asio::execution_context {
   void await_handlers() noexcept {
     const auto none = [this] { return handlers_in(unfinished_.load(prim::acquire)) == 0; };
     std::unique_lock lock(mutex_);
+    // Not unannounced: handlers that have not begun may need this worker's share of the cores, so
+    // it asks for a spare until there is one.
     for (;;) {
       try {
         return changed_.wait(lock, none);

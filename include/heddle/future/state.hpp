@@ -170,6 +170,7 @@ class HEDDLE_API future_state : public job {
  private:
   static constexpr unsigned generation_mask = 0x3fff;
 
+  bool was_left_behind() const noexcept;
   void destroy() noexcept { run(this, own_verb::destroy); }
   void leave_unwanted() noexcept;
   void await_slowly();

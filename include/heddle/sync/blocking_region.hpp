@@ -48,8 +48,8 @@ class HEDDLE_API blocking_region {
   detail::published_wait published_;
 };
 
-// Waits inside this scope are not announced: for those that must not fail. The worker's share of
-// the cores lies idle meanwhile.
+// Waits inside this scope are not announced: for those that must not fail (wait_regardless). The
+// worker's share of the cores lies idle meanwhile.
 class unannounced_waits {
  public:
   unannounced_waits() noexcept : delegate_(exchange_blocking_delegate(nullptr)) {}
@@ -86,5 +86,23 @@ HEDDLE_API void wait_or_be_interrupted(completion& event, wait_kind kind,
                                        const char* name = nullptr);
 HEDDLE_API bool wait_for_completion(completion& event, wait_kind kind,
                                     const prim::stop_token& stop);
+
+// Calls wait(), for who can do nothing else: a destructor, or a caller of whose stack others make
+// use. When that throws, since no spare worker is left, it is called again, and waits unannounced.
+// Requires: a wait() that has thrown can be called again; unannounced, it does not throw. What is
+// awaited does not need this very worker: nobody will stand in for it.
+// Blocks.
+template <class Wait>
+auto wait_regardless(Wait wait) noexcept {
+  try {
+    return wait();
+  } catch (...) {  // would_starve, or no memory for its text
+    const unannounced_waits quietly;
+    return wait();
+  }
+}
+// The same as wait_for_completion.
+HEDDLE_API bool wait_regardless(completion& event, wait_kind kind,
+                                prim::time_point deadline = prim::never) noexcept;
 
 }  // namespace heddle::inline HEDDLE_ABI
