@@ -165,7 +165,19 @@ class pool_core {
 
   ~pool_core();
 
-  // pool_core.cpp: tasks and the search for them
+  // pool_core.cpp: how tasks come in
+  [[gnu::noinline]] void push_local(slot& s, const job_chain& chain) noexcept;
+  submission place(const job_chain& chain) noexcept;
+  submission put(const job_chain& chain) noexcept;
+  unsigned level_of(job& first, const worker* w) const noexcept;
+  bool inside_task(void* const* thread_values) const noexcept;
+  [[gnu::noinline]] void discard_chain(const job_chain& chain) noexcept;
+  job_chain with_times(const job_chain& chain) noexcept;
+  static bool is_tombstone(const job* j) noexcept;
+  worker* this_worker() const noexcept;
+  worker* worker_among(void* const* thread_values) const noexcept;
+
+  // pool_search.cpp: the search for tasks, and what becomes of those that are found
   void run(worker& w) noexcept;
   [[noreturn]] void end_forked_task() noexcept;
   job* next_job(worker& w) noexcept;
@@ -179,14 +191,6 @@ class pool_core {
   job* awaited_job(worker& w) noexcept;
   void execute(worker& w, job* j) noexcept;
   void count_completed(unsigned level) noexcept;
-  [[gnu::noinline]] void push_local(slot& s, const job_chain& chain) noexcept;
-  submission place(const job_chain& chain) noexcept;
-  submission put(const job_chain& chain) noexcept;
-  unsigned level_of(job& first, const worker* w) const noexcept;
-  bool inside_task(void* const* thread_values) const noexcept;
-  [[gnu::noinline]] void discard_chain(const job_chain& chain) noexcept;
-  job_chain with_times(const job_chain& chain) noexcept;
-  static bool is_tombstone(const job* j) noexcept;
   void bury_tombstones(worker& w, unsigned level) noexcept;
   static bool too_many(prim::atomic<std::size_t>& tombstones, std::size_t queued) noexcept;
   void run_tombstones(worker& w, const job_chain& swept) noexcept;
@@ -194,9 +198,7 @@ class pool_core {
   void give_away_inbox(slot& s) noexcept;
   bool any_work() noexcept;
   bool any_job() const noexcept;
-  std::size_t queued_jobs() const noexcept;
-  worker* this_worker() const noexcept;
-  worker* worker_among(void* const* thread_values) const noexcept;
+  std::size_t queued_jobs() const noexcept;  // pool_report.cpp
 
   // pool_admission.cpp: priorities, and the bound of the queue
   [[gnu::noinline]] bool push_to_lane(unsigned level, const job_chain& chain,
@@ -273,11 +275,13 @@ class pool_core {
   [[noreturn]] void refuse_for_want_of_stack(const char* operation) const;
   void destroy_lanes() noexcept;
 
-  // pool_threads.cpp: threads and the end
+  // pool_threads.cpp: threads come and go
   void start_worker(slot& s, bool searching);
   bool try_start_worker(slot& s) noexcept;
   void left(worker& w) noexcept;
   void join_left_threads() noexcept;
+
+  // pool_shutdown.cpp: the end of all tasks, and of the pool
   std::uint64_t in_flight() const noexcept;
   void check_quiet() noexcept;
   void discard_queued() noexcept;
