@@ -7,19 +7,21 @@
 #include <iterator>
 #include <optional>
 #include <ranges>
-#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <heddle/base/executor_ref.hpp>
+#include <heddle/base/require_callable.hpp>
 #include <heddle/base/unique_task.hpp>
 #include <heddle/exec/batch.hpp>
 #include <heddle/exec/bulk_job.hpp>
+#include <heddle/exec/job_batch.hpp>
 #include <heddle/exec/ordered_map.hpp>
 #include <heddle/exec/pool_options.hpp>
 #include <heddle/exec/pool_ref.hpp>
+#include <heddle/exec/pool_task.hpp>
 #include <heddle/exec/task_options.hpp>
 #include <heddle/future/future.hpp>
 #include <heddle/future/make_task.hpp>
@@ -31,58 +33,6 @@ namespace heddle::inline HEDDLE_ABI {
 class thread_pool;
 
 namespace detail {
-
-// A callable and its arguments, each a copy of its own, called once.
-template <class F>
-F&& bind_call(F&& f) noexcept {
-  return std::forward<F>(f);
-}
-template <class F, class... Args>
-  requires(sizeof...(Args) > 0)
-auto bind_call(F&& f, Args&&... args) {
-  if constexpr (std::invocable<std::decay_t<F>, prim::stop_token, std::decay_t<Args>...>) {
-    return [f = std::decay_t<F>(std::forward<F>(f)),
-            ... args = std::decay_t<Args>(std::forward<Args>(args))](
-               prim::stop_token stop) mutable -> decltype(auto) {
-      return detail::invoke(std::move(f), std::move(stop), std::move(args)...);
-    };
-  } else {
-    return [f = std::decay_t<F>(std::forward<F>(f)),
-            ... args = std::decay_t<Args>(std::forward<Args>(args))]() mutable -> decltype(auto) {
-      return detail::invoke(std::move(f), std::move(args)...);
-    };
-  }
-}
-
-template <class F, class... Args>
-concept submittable =
-    takes_stop<F, Args...> || std::invocable<std::decay_t<F>, std::decay_t<Args>...>;
-
-// As a job carries it. Throws std::invalid_argument.
-inline std::uint8_t job_level(std::optional<priority> level) {
-  if (!level) return 0;
-  const auto number = static_cast<unsigned>(*level);
-  if (number < priority_levels) return static_cast<std::uint8_t>(number + 1);
-  throw std::invalid_argument("thread_pool: priority " + std::to_string(number) +
-                              "; the least urgent is " + std::to_string(priority_levels - 1));
-}
-
-template <std::integral N>
-std::size_t checked_count(N count) {
-  if (std::cmp_less(count, 0)) {
-    throw std::invalid_argument("thread_pool: " + std::to_string(count) + " tasks");
-  }
-  return static_cast<std::size_t>(count);
-}
-
-// Function pointers, std::function and the like can be empty; others cannot.
-template <class F>
-void check_callable(const F& f, const char* operation) {
-  if constexpr (!std::is_function_v<F> && requires { static_cast<bool>(f == nullptr); }) {
-    if (f == nullptr)
-      throw std::invalid_argument(std::string("thread_pool::") + operation + ": a null callable");
-  }
-}
 
 // Ends the threads of a pool, unless it has none in this process.
 void end_of_process(thread_pool& pool);
@@ -141,13 +91,13 @@ class thread_pool {
   template <class F, class... Args>
     requires detail::submittable<F, Args...>
   auto submit(task_options options, F&& f, Args&&... args) {
-    detail::check_callable(f, "submit");
+    detail::require_callable(f, "thread_pool::submit");
     const std::uint8_t level = detail::job_level(options.level);
     auto made =
         detail::make_task(pool_.executor(), pool_, std::move(options.stop),
                           detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
     made.work->level = level;
-    accept(made.work, made.work, 1, "submit");
+    accept(made.work, "submit");
     return std::move(made.result);
   }
 
@@ -159,6 +109,7 @@ class thread_pool {
     requires detail::submittable<F, Args...>
   auto submit_to(unsigned worker, F&& f, Args&&... args) {
     pool_.check_worker(worker);
+    detail::require_callable(f, "thread_pool::submit_to");
     return place(worker, "submit_to", std::forward<F>(f), std::forward<Args>(args)...);
   }
 
@@ -167,6 +118,7 @@ class thread_pool {
   template <class F, class... Args>
     requires detail::submittable<F, Args...>
   auto submit_keyed(std::size_t key, F&& f, Args&&... args) {
+    detail::require_callable(f, "thread_pool::submit_keyed");
     return place(static_cast<unsigned>(key % size()), "submit_keyed", std::forward<F>(f),
                  std::forward<Args>(args)...);
   }
@@ -176,10 +128,10 @@ class thread_pool {
   template <class F, class... Args>
     requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
   void post(F&& f, Args&&... args) {
-    detail::check_callable(f, "post");
+    detail::require_callable(f, "thread_pool::post");
     unique_task task(detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
     job* const j = task.release();
-    accept(j, j, 1, "post");
+    accept(j, "post");
   }
   template <std::same_as<priority> P, class F, class... Args>
     requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
@@ -189,7 +141,7 @@ class thread_pool {
   template <class F, class... Args>
     requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
   void post(task_options options, F&& f, Args&&... args) {
-    detail::check_callable(f, "post");
+    detail::require_callable(f, "thread_pool::post");
     const std::uint8_t level = detail::job_level(options.level);
     job* j = nullptr;
     if (options.stop.stop_possible()) {
@@ -201,7 +153,7 @@ class thread_pool {
       j = task.release();
     }
     j->level = level;
-    accept(j, j, 1, "post");
+    accept(j, "post");
   }
 
   // Accepts the callables of a range in one step, all or none. Elements of an rvalue range are
@@ -211,28 +163,28 @@ class thread_pool {
   auto submit_bulk(R&& callables) {
     using result = detail::task_result_t<std::ranges::range_reference_t<R>>;
     std::vector<future<result>> futures;
-    bulk_chain chain;
+    detail::job_batch batch;
     for (auto&& f : callables) {
-      detail::check_callable(f, "submit_bulk");
+      detail::require_callable(f, "thread_pool::submit_bulk");
       futures.emplace_back();
       auto made = detail::make_task(pool_.executor(), pool_, forward_element<R>(f));
       futures.back() = std::move(made.result);
-      chain.append(made.work);
+      batch.append(made.work);
     }
-    if (!chain.empty()) chain.hand_to(*this, "submit_bulk");
+    accept(batch, "submit_bulk");
     return futures;
   }
 
   template <std::ranges::input_range R>
     requires std::invocable<std::decay_t<std::ranges::range_reference_t<R>>>
   void post_bulk(R&& callables) {
-    bulk_chain chain;
+    detail::job_batch batch;
     for (auto&& f : callables) {
-      detail::check_callable(f, "post_bulk");
+      detail::require_callable(f, "thread_pool::post_bulk");
       unique_task task(forward_element<R>(f));
-      chain.append(task.release());
+      batch.append(task.release());
     }
-    if (!chain.empty()) chain.hand_to(*this, "post_bulk");
+    accept(batch, "post_bulk");
   }
 
   // f(0), ..., f(count - 1), each a task of its own, in no order that can be relied on; f is shared
@@ -246,7 +198,7 @@ class thread_pool {
   template <std::integral N, class F>
     requires std::invocable<std::decay_t<F>&, std::size_t>
   void post_bulk(N count, F&& f) {
-    detail::check_callable(f, "post_bulk");
+    detail::require_callable(f, "thread_pool::post_bulk");
     const std::size_t tasks = detail::checked_count(count);
     if (tasks == 0) return;
     begin_bulk<detail::no_bulk_result>(tasks, std::forward<F>(f), "post_bulk",
@@ -255,7 +207,7 @@ class thread_pool {
   template <std::integral N, class F>
     requires std::invocable<std::decay_t<F>&, std::size_t>
   future<void> submit_bulk(N count, F&& f) {
-    detail::check_callable(f, "submit_bulk");
+    detail::require_callable(f, "thread_pool::submit_bulk");
     const std::size_t tasks = detail::checked_count(count);
     if (tasks == 0) return make_ready_future();
     future<void> done;
@@ -328,7 +280,7 @@ class thread_pool {
   template <class F, std::ranges::input_range R>
     requires std::invocable<std::decay_t<F>&, std::ranges::range_reference_t<R>>
   auto map(F&& f, R&& range, std::size_t in_flight = 0) {
-    detail::check_callable(f, "map");
+    detail::require_callable(f, "thread_pool::map");
     if (in_flight == 0) in_flight = std::size_t{4} * size();
     return ordered_map<thread_pool, std::decay_t<F>, std::views::all_t<R>>(
         *this, std::forward<F>(f), std::views::all(std::forward<R>(range)), in_flight);
@@ -391,43 +343,12 @@ class thread_pool {
  private:
   friend void detail::end_of_process(thread_pool& pool);
 
-  // Jobs on their way into the pool together; those that do not get there are discarded.
-  class bulk_chain {
-   public:
-    bulk_chain() = default;
-    bulk_chain(const bulk_chain&) = delete;
-    bulk_chain& operator=(const bulk_chain&) = delete;
-    ~bulk_chain() {
-      for (job* j = first_; j != nullptr;) {
-        job* const rest = j->next;
-        j->run(j, verb::discard);
-        j = rest;
-      }
-    }
-    bool empty() const noexcept { return first_ == nullptr; }
-    void append(job* j) noexcept {
-      j->next = nullptr;
-      (last_ != nullptr ? last_->next : first_) = j;
-      last_ = j;
-      ++size_;
-    }
-    void hand_to(thread_pool& pool, const char* operation) {
-      job* const first = std::exchange(first_, nullptr);
-      pool.accept(first, last_, size_, operation);
-    }
-
-   private:
-    job* first_ = nullptr;
-    job* last_ = nullptr;
-    std::size_t size_ = 0;
-  };
-
   template <class Result, class F, class Prepare>
   void begin_bulk(std::size_t count, F&& f, const char* operation, Prepare prepare) {
     using work = detail::bulk_work<std::decay_t<F>, Result>;
     using part = detail::bulk_job<work>;
     work* const made = work::make(pool_.executor(), pool_.stop_token(), count, std::forward<F>(f));
-    bulk_chain chain;
+    detail::job_batch batch;
     std::size_t chained = 0;
     try {
       prepare(made->result());
@@ -438,7 +359,7 @@ class thread_pool {
         job* const j = part::make(*made, begin, begin + size);
         if (j == nullptr) throw std::bad_alloc();
         made->retain();
-        chain.append(j);
+        batch.append(j);
         begin += size;
         chained = begin;
       }
@@ -448,7 +369,7 @@ class thread_pool {
       throw;
     }
     made->release();
-    chain.hand_to(*this, operation);
+    accept(batch, operation);
   }
 
   static thread_pool_options with_workers(unsigned workers) {
@@ -476,7 +397,6 @@ class thread_pool {
 
   template <class F, class... Args>
   auto place(unsigned worker, const char* operation, F&& f, Args&&... args) {
-    detail::check_callable(f, operation);
     auto made =
         detail::make_task(pool_.executor_of_placed(), pool_,
                           detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
@@ -484,7 +404,11 @@ class thread_pool {
     return std::move(made.result);
   }
 
-  void accept(job* first, job* last, std::size_t count, const char* operation) {
+  void accept(job* j, const char* operation) { check_accepted(pool_.submit(j, j, 1), operation); }
+  void accept(detail::job_batch& jobs, const char* operation) {
+    if (jobs.empty()) return;
+    const std::size_t count = jobs.size();
+    const auto [first, last] = jobs.release();
     check_accepted(pool_.submit(first, last, count), operation);
   }
   void check_accepted(detail::submission s, const char* operation) const {
