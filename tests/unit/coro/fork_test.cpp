@@ -24,16 +24,14 @@
 #include <heddle/base/context_slot.hpp>
 #include <heddle/base/errors.hpp>
 #include <heddle/exec/inline_executor.hpp>
-#include <heddle/exec/manual_executor.hpp>
-#include <heddle/exec/strand.hpp>
 #include <heddle/exec/thread_pool.hpp>
 
 #include "support/pools.hpp"
+#include "tasks.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
-using heddle::cancelled;
 using heddle::manual_reset_event;
 using heddle::no_state;
 using heddle::thread_pool;
@@ -46,57 +44,17 @@ using heddle::coro::spawn;
 using heddle::coro::sync_wait;
 using heddle::coro::task;
 using heddle_test::counted;
+using heddle_test::failing;
+using heddle_test::late_number;
+using heddle_test::noted_context;
+using heddle_test::number;
 using heddle_test::pool_watchdog;
+using heddle_test::until_stopped;
 
 task<long> fib(int n) {
   if (n < 2) co_return n;
   const auto [a, b] = co_await fork_join(fib(n - 1), fib(n - 2));
   co_return a + b;
-}
-
-task<int> number(int n) { co_return n; }
-
-task<int> late_number(int n) {
-  co_await delay(100us);
-  co_return n;
-}
-
-task<> failing(const char* why) {
-  throw std::runtime_error(why);
-  co_return;
-}
-
-// Ends when it is told to stop, and not before.
-task<> until_stopped(std::atomic<int>& stopped) {
-  try {
-    co_await delay(24h);
-  } catch (const cancelled&) {
-    ++stopped;
-    throw;
-  }
-}
-
-TEST(coro_fork, computes_on_pools_of_all_sizes) {
-  for (const unsigned workers : {1u, 2u, 4u}) {
-    thread_pool pool(workers);
-    const pool_watchdog dog(pool);
-    EXPECT_EQ(spawn(pool, fib(16)).get(), 987);
-  }
-}
-
-TEST(coro_fork, computes_on_any_executor) {
-  thread_pool pool(2);
-  const pool_watchdog dog(pool);
-  heddle::inline_executor here;
-  heddle::strand in_turn(pool);
-  EXPECT_EQ(sync_wait(fib(12)), 144);
-  EXPECT_EQ(spawn(here, fib(12)).get(), 144);
-  EXPECT_EQ(spawn(in_turn, fib(12)).get(), 144);
-  heddle::manual_executor mine;
-  auto result = spawn(mine, fib(12));
-  while (mine.run_one()) {
-  }
-  EXPECT_EQ(result.get(), 144);
 }
 
 TEST(coro_fork, elsewhere_each_task_ends_before_the_next_begins) {
@@ -124,18 +82,6 @@ TEST(coro_fork, a_worker_that_nobody_helps_runs_them_in_their_order) {
   };
   spawn(pool, fork_join(task_of('a'), task_of('b'), task_of('c'))).get();
   EXPECT_EQ(order, "abc");
-}
-
-TEST(coro_fork, the_rest_is_taken_while_the_first_computes) {
-  thread_pool pool(2);
-  const pool_watchdog dog(pool);
-  std::latch both(2);
-  const auto meets = [&]() -> task<std::thread::id> {
-    both.arrive_and_wait();  // blocks its thread without the pool's knowledge
-    co_return std::this_thread::get_id();
-  };
-  const auto [first, second] = spawn(pool, fork_join(meets(), meets())).get();
-  EXPECT_NE(first, second);
 }
 
 TEST(coro_fork, the_rest_goes_on_behind_a_task_that_waits) {
@@ -342,14 +288,6 @@ TEST(coro_fork, never_awaited_destroys_its_tasks) {
   EXPECT_EQ(counted::alive, 0);
 }
 
-struct noted_context : heddle::context_node {
-  noted_context() noexcept
-      : context_node{
-            [](heddle::context_node* n) noexcept { ++static_cast<noted_context*>(n)->held; },
-            [](heddle::context_node* n) noexcept { --static_cast<noted_context*>(n)->held; }} {}
-  std::atomic<int> held{0};
-};
-
 TEST(coro_fork, each_has_the_context_of_who_awaits_them_and_that_keeps_its_own) {
   noted_context outer;
   noted_context inner;
@@ -376,19 +314,6 @@ TEST(coro_fork, each_has_the_context_of_who_awaits_them_and_that_keeps_its_own) 
   }
   EXPECT_EQ(outer.held, 0);
   EXPECT_EQ(inner.held, 0);
-}
-
-task<int> deep(int n) {
-  if (n == 0) co_return 0;
-  const auto [below, one] = co_await fork_join(deep(n - 1), number(1));
-  co_return below + one;
-}
-
-TEST(coro_fork, uses_no_stack) {
-  constexpr int depth = HEDDLE_TSAN ? 10'000 : 100'000;
-  thread_pool pool(1);
-  EXPECT_EQ(spawn(pool, deep(depth)).get(), depth);
-  EXPECT_EQ(sync_wait(deep(depth)), depth);
 }
 
 // A run of tasks inside of another one, on the same lane.
@@ -453,29 +378,6 @@ TEST(coro_fork, a_worker_that_waits_leaves_the_rest_of_a_coroutine_to_others) {
         .get();
     ASSERT_EQ(sum, 3);
     ASSERT_EQ(rest_by, taken_by);
-  }
-}
-
-TEST(coro_fork, a_pool_that_drains_lets_it_end) {
-  for (int round = 0; round < 20; ++round) {
-    thread_pool pool(2);
-    const pool_watchdog dog(pool);
-    auto result = spawn(pool, fib(14));
-    pool.shutdown(heddle::shutdown_mode::drain);
-    EXPECT_EQ(result.get(), 377);
-  }
-}
-
-TEST(coro_fork, a_pool_that_gives_up_lets_what_has_begun_end) {
-  for (int round = 0; round < 20; ++round) {
-    thread_pool pool(2);
-    const pool_watchdog dog(pool);
-    auto result = spawn(pool, waits_below(3));
-    pool.shutdown(heddle::shutdown_mode::cancel);
-    try {
-      EXPECT_EQ(result.get(), 27);
-    } catch (const cancelled&) {
-    }
   }
 }
 

@@ -10,24 +10,20 @@
 
 #include <atomic>
 #include <chrono>
-#include <latch>
 #include <memory>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include <gtest/gtest.h>
 #include <heddle/base/context_slot.hpp>
 #include <heddle/base/errors.hpp>
 #include <heddle/exec/inline_executor.hpp>
-#include <heddle/exec/manual_executor.hpp>
-#include <heddle/exec/strand.hpp>
 #include <heddle/exec/thread_pool.hpp>
 
 #include "support/pools.hpp"
+#include "tasks.hpp"
 
 namespace {
 
@@ -46,81 +42,16 @@ using heddle::coro::spawn;
 using heddle::coro::sync_wait;
 using heddle::coro::task;
 using heddle_test::counted;
+using heddle_test::failing;
+using heddle_test::late_number;
+using heddle_test::noted_context;
+using heddle_test::number;
 using heddle_test::pool_watchdog;
+using heddle_test::until_stopped;
 
 static_assert(!std::is_copy_constructible_v<forked<int>>);
 
-task<long> fib(int n) {
-  if (n < 2) co_return n;
-  auto a = co_await fork(fib(n - 1));
-  const long b = co_await fib(n - 2);
-  co_await join();
-  co_return a.get() + b;
-}
-
-task<int> number(int n) { co_return n; }
-
-task<int> late_number(int n) {
-  co_await delay(100us);
-  co_return n;
-}
-
-task<int> failing(const char* why) {
-  throw std::runtime_error(why);
-  co_return 0;
-}
-
 task<> opens(manual_reset_event& gate) { co_await gate; }
-
-// Ends when it is told to stop, and not before.
-task<> until_stopped(std::atomic<int>& stopped) {
-  try {
-    co_await delay(24h);
-  } catch (const cancelled&) {
-    ++stopped;
-    throw;
-  }
-}
-
-TEST(coro_own_fork, computes_on_pools_of_all_sizes) {
-  for (const unsigned workers : {1u, 2u, 4u}) {
-    thread_pool pool(workers);
-    const pool_watchdog dog(pool);
-    EXPECT_EQ(spawn(pool, fib(16)).get(), 987);
-  }
-}
-
-TEST(coro_own_fork, computes_on_any_executor) {
-  thread_pool pool(2);
-  const pool_watchdog dog(pool);
-  heddle::inline_executor here;
-  heddle::strand in_turn(pool);
-  EXPECT_EQ(sync_wait(fib(12)), 144);
-  EXPECT_EQ(spawn(here, fib(12)).get(), 144);
-  EXPECT_EQ(spawn(in_turn, fib(12)).get(), 144);
-  heddle::manual_executor mine;
-  auto result = spawn(mine, fib(12));
-  while (mine.run_one()) {
-  }
-  EXPECT_EQ(result.get(), 144);
-}
-
-TEST(coro_own_fork, the_parent_is_taken_while_the_child_computes) {
-  thread_pool pool(2);
-  const pool_watchdog dog(pool);
-  std::latch both(2);
-  const auto meets = [&]() -> task<std::thread::id> {
-    both.arrive_and_wait();  // blocks its thread without the pool's knowledge
-    co_return std::this_thread::get_id();
-  };
-  const auto parent = [&]() -> task<bool> {
-    auto first = co_await fork(meets());
-    const std::thread::id second = co_await meets();
-    co_await join();
-    co_return first.get() != second;
-  };
-  EXPECT_TRUE(spawn(pool, parent()).get());
-}
 
 TEST(coro_own_fork, the_parent_goes_on_behind_a_child_that_waits) {
   for (const unsigned workers : {1u, 2u}) {
@@ -397,13 +328,6 @@ TEST(coro_own_fork, tasks_that_move_to_other_executors) {
   EXPECT_EQ(sync_wait(body()), 14);
 }
 
-task<int> deep(int n) {
-  if (n == 0) co_return 0;
-  auto below = co_await fork(deep(n - 1));
-  co_await join();
-  co_return below.get() + 1;
-}
-
 // Each waits at its end for the next.
 task<> chain(int n, manual_reset_event& gate) {
   if (n == 0) {
@@ -413,25 +337,15 @@ task<> chain(int n, manual_reset_event& gate) {
   }
 }
 
-TEST(coro_own_fork, uses_no_stack) {
+TEST(coro_own_fork, ends_behind_children_use_no_stack) {
   constexpr int depth = HEDDLE_TSAN ? 10'000 : 100'000;
   thread_pool pool(1);
-  EXPECT_EQ(spawn(pool, deep(depth)).get(), depth);
-  EXPECT_EQ(sync_wait(deep(depth)), depth);
   manual_reset_event gate;
   auto all = spawn(pool, chain(depth, gate));
   spawn(pool, number(1)).get();
   gate.set();
   all.get();
 }
-
-struct noted_context : heddle::context_node {
-  noted_context() noexcept
-      : context_node{
-            [](heddle::context_node* n) noexcept { ++static_cast<noted_context*>(n)->held; },
-            [](heddle::context_node* n) noexcept { --static_cast<noted_context*>(n)->held; }} {}
-  std::atomic<int> held{0};
-};
 
 TEST(coro_own_fork, each_has_the_context_of_its_parent_and_that_keeps_its_own) {
   noted_context outer;
@@ -502,27 +416,6 @@ TEST(coro_own_fork, a_parent_that_its_pool_refuses_ends_behind_its_children) {
     EXPECT_THROW(result.get(), cancelled);
   }
   EXPECT_EQ(ended, 2);
-}
-
-TEST(coro_own_fork, a_pool_that_gives_up_lets_what_has_begun_end) {
-  const auto waits = [](auto& self, int depth) -> task<int> {
-    if (depth == 0) co_return co_await late_number(1);
-    auto a = co_await fork(self(self, depth - 1));
-    auto b = co_await fork(self(self, depth - 1));
-    if (depth % 2 == 0) co_return 0;
-    co_await join();
-    co_return a.get() + b.get();
-  };
-  for (int round = 0; round < 20; ++round) {
-    thread_pool pool(2);
-    const pool_watchdog dog(pool);
-    auto result = spawn(pool, waits(waits, 5));
-    pool.shutdown(heddle::shutdown_mode::cancel);
-    try {
-      EXPECT_EQ(result.get(), 0);
-    } catch (const cancelled&) {
-    }
-  }
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include <heddle/base/errors.hpp>
 
 #include "support/pools.hpp"
+#include "tasks.hpp"
 
 namespace {
 
@@ -22,13 +23,13 @@ using heddle::no_state;
 using heddle::coro::sync_wait;
 using heddle::coro::task;
 using heddle_test::counted;
+using heddle_test::noted_context;
+using heddle_test::number;
 using testing::HasSubstr;
 
 static_assert(!std::is_copy_constructible_v<task<int>>);
 static_assert(std::is_nothrow_move_constructible_v<task<int>>);
 static_assert(std::is_nothrow_move_assignable_v<task<int>>);
-
-task<int> number(int n) { co_return n; }
 
 TEST(coro_task, gives_its_value_to_whoever_awaits_it) {
   const auto twice = [](int n) -> task<int> { co_return 2 * co_await number(n); };
@@ -176,14 +177,6 @@ task<int> nested(int depth) {
 TEST(coro_task, a_hundred_thousand_awaits_inside_of_each_other_use_no_stack) {
   EXPECT_EQ(sync_wait(nested(100'000)), 100'000);
 }
-
-struct noted_context : heddle::context_node {
-  noted_context() noexcept
-      : context_node{
-            [](heddle::context_node* n) noexcept { ++static_cast<noted_context*>(n)->held; },
-            [](heddle::context_node* n) noexcept { --static_cast<noted_context*>(n)->held; }} {}
-  int held = 0;
-};
 
 TEST(coro_task, has_the_context_of_whoever_awaits_it_and_gives_it_back) {
   noted_context outer;
