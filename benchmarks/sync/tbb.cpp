@@ -4,17 +4,4 @@
 
 #include "rows.hpp"
 
-namespace {
-
-class contender {
- public:
-  void lock() { mutex_.lock(); }
-  void unlock() { mutex_.unlock(); }
-
- private:
-  tbb::mutex mutex_;
-};
-
-}  // namespace
-
-int main(int argc, char** argv) { return bench::run<contender, tbb::rw_mutex>(argc, argv); }
+int main(int argc, char** argv) { return bench::run<tbb::mutex, tbb::rw_mutex>(argc, argv); }

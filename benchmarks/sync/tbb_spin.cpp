@@ -4,17 +4,6 @@
 
 #include "rows.hpp"
 
-namespace {
-
-class contender {
- public:
-  void lock() { mutex_.lock(); }
-  void unlock() { mutex_.unlock(); }
-
- private:
-  tbb::spin_mutex mutex_;
-};
-
-}  // namespace
-
-int main(int argc, char** argv) { return bench::run<contender, tbb::spin_rw_mutex>(argc, argv); }
+int main(int argc, char** argv) {
+  return bench::run<tbb::spin_mutex, tbb::spin_rw_mutex>(argc, argv);
+}
