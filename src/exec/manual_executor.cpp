@@ -1,43 +1,23 @@
 #include <heddle/exec/manual_executor.hpp>
 #include <heddle/prim/atomic.hpp>
 #include <heddle/prim/parker.hpp>
-#include <heddle/sync/blocking_region.hpp>
 #include <heddle/sync/completion.hpp>
 #include <heddle/sync/waiter.hpp>
+
+#include "nested_delegate.hpp"
 
 namespace heddle::inline HEDDLE_ABI {
 namespace {
 
-// While a thread runs one of the executor's jobs: waits for its work are answered by running that
-// work, all others are the outer delegate's.
-class driving final : public blocking_delegate {
+// While a thread runs one of the executor's jobs.
+class driving final : public detail::nested_delegate {
  public:
-  explicit driving(executor_ref here) noexcept
-      : here_(here), outer_(exchange_blocking_delegate(this)) {}
-  ~driving() {
-    // A child of fork begins without a delegate, and what was outside is not there any more.
-    if (current_blocking_delegate() == this) exchange_blocking_delegate(outer_);
-  }
-  driving(const driving&) = delete;
-  driving& operator=(const driving&) = delete;
-
-  void help(executor_ref home, job* j) noexcept override {
-    if (home == here_) {
-      j->run(j, verb::help);
-    } else if (outer_ != nullptr) {
-      outer_->help(home, j);
-    }
-  }
-  void enter(wait_record& record) override {
-    if (outer_ != nullptr) outer_->enter(record);
-  }
-  void leave(wait_record& record) noexcept override {
-    if (outer_ != nullptr) outer_->leave(record);
-  }
+  explicit driving(executor_ref here) noexcept : here_(here) {}
 
  private:
+  bool serves(executor_ref home) const noexcept override { return home == here_; }
+
   const executor_ref here_;
-  blocking_delegate* const outer_;
 };
 
 // Tells the executor's loop that a future is ready. Leaves the future with its scope.
