@@ -88,34 +88,10 @@ class pool_watchdog {
  public:
   explicit pool_watchdog(const heddle::thread_pool& pool,
                          std::chrono::seconds patience = std::chrono::seconds(100))
-      : thread_([this, &pool, patience, name = current_test()] {
-          std::unique_lock lock(mutex_);
-          if (ended_.wait_for(lock, patience, [this] { return over_; })) return;
-          std::fprintf(stderr, "watchdog: %s hangs\n", name.c_str());
-          print_statistics(pool);
-          std::abort();
-        }) {}
-  ~pool_watchdog() {
-    {
-      const std::lock_guard lock(mutex_);
-      over_ = true;
-    }
-    ended_.notify_one();
-    thread_.join();
-  }
-  pool_watchdog(const pool_watchdog&) = delete;
-  pool_watchdog& operator=(const pool_watchdog&) = delete;
+      : dog_(patience, [&pool] { print_statistics(pool); }) {}
 
  private:
-  static std::string current_test() {
-    const auto* const info = testing::UnitTest::GetInstance()->current_test_info();
-    return std::string(info->test_suite_name()) + "." + info->name();
-  }
-
-  std::mutex mutex_;
-  std::condition_variable ended_;
-  bool over_ = false;
-  std::thread thread_;
+  watchdog dog_;
 };
 
 // Closed at first. Tasks that pass it occupy their workers without the pool's knowledge.

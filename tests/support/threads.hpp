@@ -8,9 +8,11 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -18,14 +20,17 @@
 namespace heddle_test {
 
 // Ends the program, naming the test, when its scope lasts longer than any slow machine needs.
+// `tell` says in what state it hangs.
 class watchdog {
  public:
-  explicit watchdog(std::chrono::seconds patience = std::chrono::seconds(100))
-      : thread_([this, patience, name = current_test()] {
+  explicit watchdog(std::chrono::seconds patience = std::chrono::seconds(100),
+                    std::function<void()> tell = {})
+      : thread_([this, patience, tell = std::move(tell), name = current_test()] {
           std::unique_lock lock(mutex_);
           if (ended_.wait_for(lock, patience, [this] { return over_; })) return;
           std::fprintf(stderr, "watchdog: %s hangs\n", name.c_str());
           std::fflush(stderr);
+          if (tell) tell();
           std::abort();
         }) {}
   ~watchdog() {
