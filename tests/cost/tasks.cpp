@@ -4,12 +4,14 @@
 //
 // What a task forks begins and ends on the worker: a child that nobody steals, of a task's
 // outermost parallel_invoke ("enter") or of one inside another ("fork"); a task of a group, run by
-// its waiter.
+// its waiter. And "context": what work pays that carries the context of its maker, where there is
+// none.
 //
 // usage: tasks post|submit submitter|worker|reader
-//        tasks enter|fork|group worker
+//        tasks enter|fork|group|context worker
 // Prints how many tasks were counted. Run it under callgrind with --collect-atstart=no.
 #include <heddle/algorithm/parallel_invoke.hpp>
+#include <heddle/base/context_slot.hpp>
 #include <heddle/exec/task_group.hpp>
 #include <heddle/exec/thread_pool.hpp>
 
@@ -92,7 +94,7 @@ int main(int argc, char** argv) {
   if (counted == side::nobody) {
     std::fprintf(stderr,
                  "usage: tasks post|submit submitter|worker|reader, or "
-                 "tasks enter|fork|group worker\n");
+                 "tasks enter|fork|group|context worker\n");
     return 2;
   }
   if (operation == "post") {
@@ -121,6 +123,12 @@ int main(int argc, char** argv) {
       heddle::task_group group;
       for (int i = 0; i < tasks_a_round; ++i) group.run([] {});
       group.wait();
+    });
+  } else if (operation == "context") {
+    play_inside(pool, [] {
+      for (int i = 0; i < tasks_a_round; ++i) {
+        const heddle::captured_context carried;
+      }
     });
   } else {
     return 2;
