@@ -158,8 +158,8 @@ TYPED_TEST(standard_shared_timed_mutex, gives_up_at_the_deadline_and_not_before)
 }
 
 TYPED_TEST(standard_shared_timed_mutex, a_timeout_that_has_passed_still_takes_a_free_lock) {
-  // Not an hour: where the machine has not been up for so long, the standard's lock is given a point
-  // before its clock's begin, and says that it was taken.
+  // Not an hour: where the machine has not been up for so long, the standard's lock is given a
+  // point before its clock's begin, and says that it was taken.
   TypeParam l;
   EXPECT_TRUE(l.try_lock_for(-1ms));
   EXPECT_FALSE(on_another_thread([&] { return l.try_lock_for(-1ms); }));
