@@ -73,6 +73,8 @@ attachment flight_list::attach(flight& f, flight_waiter& w) noexcept {
       w.leader.store(f.leader, prim::relaxed);
       w.next_edge = edges.load(prim::relaxed);
       edges.store(&w, prim::relaxed);
+      w.in = &f;
+      w.before = f.last;
       w.next = nullptr;
       (f.last != nullptr ? f.last->next : f.first) = &w;
       f.last = &w;
@@ -83,12 +85,25 @@ attachment flight_list::attach(flight& f, flight_waiter& w) noexcept {
   return f.leader == w.thread ? attachment::own : attachment::circle;
 }
 
+bool flight_list::withdraw(flight_waiter& w) noexcept {
+  if (w.in == nullptr) return false;
+  (w.before != nullptr ? w.before->next : w.in->first) = w.next;
+  (w.next != nullptr ? w.next->before : w.in->last) = w.before;
+  w.in = nullptr;
+  const prim::scoped_lock lock(edges_lock);
+  remove_edge(w);
+  return true;
+}
+
 bool flight_list::end(flight& f) noexcept {
   const bool may_be_kept = f.listed;
   if (f.listed) unlink(f);
   if (f.first == nullptr) return may_be_kept;
   const prim::scoped_lock lock(edges_lock);
-  for (flight_waiter* w = f.first; w != nullptr; w = w->next) remove_edge(*w);
+  for (flight_waiter* w = f.first; w != nullptr; w = w->next) {
+    w->in = nullptr;
+    remove_edge(*w);
+  }
   return may_be_kept;
 }
 
@@ -103,19 +118,23 @@ flight_waiter* flight_list::hand_over(flight& f) noexcept {
   heir->own.first = heir->next;
   heir->own.last = heir->next != nullptr ? f.last : nullptr;
   f.first = f.last = nullptr;
+  if (heir->next != nullptr) heir->next->before = nullptr;
+  heir->in = nullptr;
   begin(heir->own);
   heir->own.leader = heir->thread;
   heir->end.set(flight_end::lead);
   const prim::scoped_lock lock(edges_lock);
   remove_edge(*heir);
   for (flight_waiter* w = heir->own.first; w != nullptr; w = w->next) {
+    w->in = &heir->own;
     w->leader.store(heir->thread, prim::relaxed);
   }
   return heir;
 }
 
-wait_record flight_record(const flight_waiter& w, const void* cache, const char* name) noexcept {
-  wait_record record{.kind = wait_kind::lazy, .object = cache, .name = name};
+wait_record flight_record(const flight_waiter& w, const wait_limit& limit, const void* cache,
+                          const char* name) noexcept {
+  wait_record record = limit.record(wait_kind::lazy, cache, name);
   record.held = &w;
   record.owner = [](const void* waiter) noexcept {
     return static_cast<const flight_waiter*>(waiter)->leader.load(prim::relaxed);
@@ -133,7 +152,5 @@ void refuse_recursion(attachment a) {
         "for it");
   }
 }
-
-void sleep_in_flight(flight_waiter& w) noexcept { w.parker.park(); }
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

@@ -1,6 +1,7 @@
 // A cache that any number of threads use at a time.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -16,9 +17,12 @@
 #include <heddle/data/cache_options.hpp>
 #include <heddle/data/cache_part.hpp>
 #include <heddle/data/flight.hpp>
+#include <heddle/prim/clock.hpp>
 #include <heddle/prim/config.hpp>
+#include <heddle/prim/stop_token.hpp>
 #include <heddle/probe/wait_record.hpp>
 #include <heddle/sync/blocking_region.hpp>
+#include <heddle/sync/wait_queue.hpp>
 
 namespace heddle::inline HEDDLE_ABI {
 
@@ -98,7 +102,27 @@ class cache {
     const std::uint64_t hash = hashed(key);
     std::optional<V> value = look_up(hash, key);
     lookups_.count(value.has_value());
-    return value ? *std::move(value) : load(hash, key, f);
+    return value ? *std::move(value) : *load(hash, key, f, wait_limit());
+  }
+
+  // The same, but nothing when the deadline passed, or a stop was requested, while another thread
+  // computed the value; that computation goes on, and so do the waits of others. The limits are
+  // those of the wait: they do not hold for f if this call runs it, because nobody computes the
+  // value, or because who did was cancelled. A value that is there needs no wait.
+  template <class F>
+  std::optional<V> get_or_compute(const K& key, F&& f, const prim::stop_token& stop) {
+    return get_or_compute_within(key, f, wait_limit(stop));
+  }
+  template <class F>
+  std::optional<V> get_or_compute_until(const K& key, F&& f, prim::time_point deadline,
+                                        const prim::stop_token& stop = {}) {
+    return get_or_compute_within(key, f, wait_limit(stop, deadline));
+  }
+  template <class F, class Rep, class Period>
+  std::optional<V> get_or_compute_for(const K& key, F&& f,
+                                      std::chrono::duration<Rep, Period> timeout,
+                                      const prim::stop_token& stop = {}) {
+    return get_or_compute_until(key, std::forward<F>(f), prim::deadline_after(timeout), stop);
   }
 
   // Gives the key this value, unless that is heavier than a part's share of the capacity: then the
@@ -236,7 +260,16 @@ class cache {
   }
 
   template <class F>
-  [[gnu::noinline]] V load(std::uint64_t hash, const K& key, F& f);
+  std::optional<V> get_or_compute_within(const K& key, F& f, const wait_limit& limit) {
+    static_assert(std::is_invocable_r_v<V, F&>, "f() returns the value");
+    const std::uint64_t hash = hashed(key);
+    std::optional<V> value = look_up(hash, key);
+    lookups_.count(value.has_value());
+    return value ? std::move(value) : load(hash, key, f, limit);
+  }
+  template <class F>
+  [[gnu::noinline]] std::optional<V> load(std::uint64_t hash, const K& key, F& f,
+                                          const wait_limit& limit);
   template <class F>
   V compute(part& p, const K& key, F& f, detail::flight& own);
   void pass_on(part& p, detail::flight& own) noexcept;
@@ -251,32 +284,36 @@ class cache {
   part* const parts_;  // behind everything whose construction may throw
 };
 
-// Finds the value, waits for somebody who computes it, or computes it.
+// Finds the value, waits for somebody who computes it, or computes it. Nothing when a wait reached
+// its limit.
 template <class K, class V, class Hash, class Equal>
 template <class F>
-V cache<K, V, Hash, Equal>::load(std::uint64_t hash, const K& key, F& f) {
+std::optional<V> cache<K, V, Hash, Equal>::load(std::uint64_t hash, const K& key, F& f,
+                                                const wait_limit& limit) {
   using role = typename part::role;
   part& p = part_of(hash);
   for (;;) {
     detail::flight own{.hash = hash, .key = &key};
     std::optional<V> value;
     const role r = p.begin(own, key, now(), value);
-    if (r == role::found) return *std::move(value);
+    if (r == role::found) return value;
     if (r == role::leads) return compute(p, key, f, own);
+    if (limit.over()) return std::nullopt;
     waiter w;
     w.own.key = &key;
     {
-      wait_record record = detail::flight_record(w, &p, options_.name);
+      wait_record record = detail::flight_record(w, limit, &p, options_.name);
       const blocking_region region(record);
       const detail::attachment a = p.join(hash, key, w);
       if (a == detail::attachment::ended) continue;
       detail::refuse_recursion(a);
       loads_.waited();
-      detail::sleep_in_flight(w);
+      const auto withdraw = [&]() noexcept { return p.withdraw(w); };
+      if (!sleep_until_chosen(w.parker, limit, withdraw)) return std::nullopt;
     }
     switch (w.end.get()) {
       case detail::flight_end::value:
-        return *std::move(w.value);
+        return std::move(w.value);
       case detail::flight_end::error:
         std::rethrow_exception(std::move(w.error));
       case detail::flight_end::lead:

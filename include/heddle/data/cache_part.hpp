@@ -150,6 +150,11 @@ class alignas(destructive_interference) cache_part {
     flight* const other = flight_of(hash, key);
     return other != nullptr ? flights_.attach(*other, w) : attachment::ended;
   }
+  // Gives up. False when the leader has taken it, and will wake it.
+  bool withdraw(flight_waiter& w) noexcept {
+    const prim::scoped_lock locked(lock_);
+    return flights_.withdraw(w);
+  }
   // The leader's computation has failed.
   void end(flight& own) noexcept {
     const prim::scoped_lock locked(lock_);

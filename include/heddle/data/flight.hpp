@@ -10,6 +10,7 @@
 #include <heddle/prim/config.hpp>
 #include <heddle/prim/parker.hpp>
 #include <heddle/probe/wait_record.hpp>
+#include <heddle/sync/wait_queue.hpp>
 
 namespace heddle::inline HEDDLE_ABI::detail {
 
@@ -45,6 +46,8 @@ enum class attachment : std::uint8_t {
 // One that waits; on the stack of its thread.
 struct flight_waiter {
   prim::parker parker;
+  flight* in = nullptr;  // whose queue it is in; under the lock of the part
+  flight_waiter* before = nullptr;
   flight_waiter* next = nullptr;
   flight_waiter* next_edge = nullptr;
   std::uint32_t thread = 0;               // its own number
@@ -82,6 +85,8 @@ class HEDDLE_API flight_list {
 
   // The waiter is the last in the queue, unless its wait would never end.
   static attachment attach(flight& f, flight_waiter& w) noexcept;
+  // It gives up. False when it is in no queue any more, and a wake-up is on its way.
+  static bool withdraw(flight_waiter& w) noexcept;
 
   // The leader has a result, of whichever kind: those who wait belong to it alone from now on.
   // Returns whether the result may be kept.
@@ -110,13 +115,10 @@ void wake_waiters(flight& f, Give give) noexcept {
   }
 }
 
-// What the wait shows of itself: whose thread it waits for, and where.
-HEDDLE_API wait_record flight_record(const flight_waiter& w, const void* cache,
-                                     const char* name) noexcept;
+// What the wait shows of itself: whose thread it waits for, where, and until when.
+HEDDLE_API wait_record flight_record(const flight_waiter& w, const wait_limit& limit,
+                                     const void* cache, const char* name) noexcept;
 // Throws recursive_computation for own and circle.
 HEDDLE_API void refuse_recursion(attachment a);
-
-// Sleeps until it is woken. Requires: it was attached, inside a region that shows the wait.
-HEDDLE_API void sleep_in_flight(flight_waiter& w) noexcept;
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

@@ -107,6 +107,84 @@ TEST(CacheModel, ACancelledLeaderHasAnHeir) {
       in_two_parts{});
 }
 
+// One who waits gives up, as a stop is requested. Fails when it stays in the queue, and when it
+// leaves the queue although the leader has taken it.
+TEST(CacheModel, AWaitIsGivenUp) {
+  holds(
+      [] {
+        cache<int, int> c(4);
+        prim::stop_source stop;
+        prim::cell<int> computed;
+        const auto f = [&] {
+          computed.set(computed.get() + 1);
+          return 7;
+        };
+        prim::thread leader([&] { model::check(c.get_or_compute(1, f) == 7); });
+        prim::thread stopper([&] { stop.request_stop(); });
+        const std::optional<int> v = c.get_or_compute(1, f, stop.get_token());
+        model::check(!v || *v == 7);
+        leader.join();
+        stopper.join();
+        model::check(computed.get() == 1);
+      },
+      in_two_parts{});
+}
+
+// The eldest waiter gives up while the leader hands over. Fails when who has given up becomes the
+// heir, and when who has become the heir gives up.
+TEST(CacheModel, TheHeirMayHaveGivenUp) {
+  holds(
+      [] {
+        cache<int, int> c(4);
+        prim::stop_source stop;
+        prim::thread leader([&] {
+          try {
+            c.get_or_compute(1, []() -> int { throw heddle::cancelled(); });
+          } catch (const heddle::cancelled&) {
+          }
+        });
+        prim::thread stopper([&] { stop.request_stop(); });
+        const std::optional<int> v = c.get_or_compute(1, [] { return 7; }, stop.get_token());
+        model::check(!v || *v == 7);
+        leader.join();
+        stopper.join();
+      },
+      in_two_parts{});
+}
+
+// Two computations need each other's values, and one of them gives up. Fails when its edge stays.
+TEST(CacheModel, AWaitThatWasGivenUpClosesNoCircle) {
+  holds(
+      [] {
+        cache<int, int> c(4);
+        prim::stop_source stop;
+        prim::atomic<bool> gave_up{false};
+        prim::thread other([&] {
+          c.get_or_compute(2, [&] {
+            try {
+              if (!c.get_or_compute(1, [] { return 7; }, stop.get_token())) {
+                gave_up.store(true, prim::release);
+              }
+            } catch (const heddle::recursive_computation&) {
+            }
+            return 20;
+          });
+        });
+        c.get_or_compute(1, [&] {
+          stop.request_stop();
+          const bool alone = gave_up.load(prim::acquire);
+          try {
+            c.get_or_compute(2, [] { return 20; });
+          } catch (const heddle::recursive_computation&) {
+            model::check(!alone, "nobody waits for this thread any more");
+          }
+          return 7;
+        });
+        other.join();
+      },
+      in_two_parts{});
+}
+
 // Fails when an erase does not drop the computation that is under way, and when a dropped result is
 // kept all the same.
 TEST(CacheModel, WhatIsErasedMeanwhileIsNotKept) {

@@ -4,7 +4,9 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -117,6 +119,127 @@ TEST(cache_load, when_the_leader_is_cancelled_one_of_those_who_wait_takes_over) 
   EXPECT_EQ(computed, 2);
   EXPECT_EQ(cancelled, 1);
   EXPECT_EQ(c.get(1), 5);
+}
+
+TEST(cache_load, a_wait_ends_at_its_deadline_and_the_others_wait_on) {
+  const heddle_test::watchdog dog;
+  cache<int, int> c(100);
+  std::thread others[2];
+  const int v = c.get_or_compute(1, [&] {
+    const auto wait = [&] { EXPECT_EQ(c.get_or_compute(1, [] { return 9; }), 5); };
+    others[0] = std::thread(wait);
+    await_waiters(c, 1);
+    std::thread([&] {
+      EXPECT_EQ(c.get_or_compute_for(1, [] { return 9; }, 1ms), std::nullopt);
+      EXPECT_EQ(c.get_or_compute_until(
+                    1, [] { return 9; }, std::chrono::steady_clock::now() + 1ms),
+                std::nullopt);
+      EXPECT_EQ(c.get_or_compute_for(
+                    1, [] { return 9; }, -1ms),
+                std::nullopt)
+          << "no time for a wait at all";
+    }).join();
+    others[1] = std::thread(wait);
+    await_waiters(c, 4);
+    return 5;
+  });
+  for (std::thread& t : others) t.join();
+  EXPECT_EQ(v, 5);
+  EXPECT_EQ(c.get_or_compute_for(1, [] { return 9; }, -1ms), 5) << "what is there needs no wait";
+}
+
+TEST(cache_load, a_wait_ends_when_a_stop_is_requested) {
+  const heddle_test::watchdog dog;
+  cache<int, int> c(100);
+  std::stop_source stop;
+  c.get_or_compute(1, [&] {
+    std::thread waiter(
+        [&] { EXPECT_EQ(c.get_or_compute(1, [] { return 9; }, stop.get_token()), std::nullopt); });
+    await_waiters(c, 1);
+    stop.request_stop();
+    waiter.join();
+    EXPECT_EQ(c.get_or_compute_for(
+                  2, [] { return 7; }, 0s, stop.get_token()),
+              7)
+        << "the limits are those of a wait";
+    return 5;
+  });
+  EXPECT_EQ(c.get_or_compute(1, [] { return 9; }, stop.get_token()), 5);
+}
+
+TEST(cache_load, who_gave_up_does_not_take_over) {
+  const heddle_test::watchdog dog;
+  cache<int, int> c(100);
+  std::stop_source stop;
+  std::thread waiter;
+  EXPECT_THROW(
+      c.get_or_compute(
+          1,
+          [&]() -> int {
+            std::thread first([&] {
+              EXPECT_EQ(c.get_or_compute(1, [] { return 9; }, stop.get_token()), std::nullopt);
+            });
+            await_waiters(c, 1);
+            waiter = std::thread([&] { EXPECT_EQ(c.get_or_compute(1, [] { return 3; }), 3); });
+            await_waiters(c, 2);
+            stop.request_stop();
+            first.join();
+            throw heddle::cancelled();
+          }),
+      heddle::cancelled);
+  waiter.join();
+  EXPECT_EQ(c.get(1), 3);
+}
+
+TEST(cache_load, a_wait_that_was_given_up_closes_no_circle) {
+  const heddle_test::watchdog dog;
+  cache<int, int> c(100);
+  const int v = c.get_or_compute(1, [&] {
+    heddle::manual_reset_event gave_up;
+    std::thread other([&] {
+      c.get_or_compute(2, [&] {
+        EXPECT_EQ(c.get_or_compute_for(1, [] { return 9; }, 1ms), std::nullopt);
+        gave_up.set();
+        await_waiters(c, 2);
+        return 20;
+      });
+    });
+    gave_up.wait();
+    const int two = c.get_or_compute(2, [] { return 9; });
+    other.join();
+    return two + 1;
+  });
+  EXPECT_EQ(v, 21);
+}
+
+// The limit and the value come at about the same time.
+TEST(cache_load, giving_up_races_with_the_value) {
+  const heddle_test::watchdog dog;
+  cache<int, int> c(100);
+  std::atomic<int> given_up{0};
+  for (int round = 0; round < 200; ++round) {
+    std::stop_source stop;
+    heddle_test::run_together(4, [&](unsigned i) {
+      if (i == 3) {
+        stop.request_stop();
+        return;
+      }
+      const auto f = [&] {
+        if (i == 0) std::this_thread::yield();
+        return round;
+      };
+      const std::optional<int> v = i == 1 ? c.get_or_compute_for(round, f, 1us)
+                                          : c.get_or_compute(round, f, stop.get_token());
+      if (v) {
+        EXPECT_EQ(*v, round);
+      } else {
+        ++given_up;
+      }
+    });
+  }
+  const heddle::cache_statistics s = c.statistics();
+  EXPECT_EQ(s.loads, 200U);
+  EXPECT_LE(given_up, 400);
 }
 
 TEST(cache_load, a_value_that_was_put_meanwhile_stays) {
