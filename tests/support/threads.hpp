@@ -57,6 +57,16 @@ class watchdog {
   std::thread thread_;
 };
 
+// For waits that are to end at their deadline. One of milliseconds may have passed before the wait
+// begins, so it is called again, with more time, until `seen` says that the wait has been there.
+template <class Wait, class Seen>
+void wait_in_vain(Wait wait, Seen seen) {
+  for (std::chrono::milliseconds time(1); time < std::chrono::minutes(1); time *= 2) {
+    wait(time);
+    if (seen()) return;
+  }
+}
+
 // One, two, as many as there are cores, and four times as many.
 inline std::vector<unsigned> thread_counts() {
   const unsigned cores = std::max(1U, std::thread::hardware_concurrency());

@@ -309,7 +309,11 @@ TEST(condition_variable, counts_waits_when_told) {
   EXPECT_STREQ(changed.name(), "of the orders");
   bool ready = false;
   std::unique_lock lock(m);
-  EXPECT_FALSE(changed.wait_for(lock, 2ms));
+  {
+    heddle_test::recording_delegate d;
+    d.inside_enter = [] { std::this_thread::sleep_for(2ms); };  // which is part of the wait
+    EXPECT_FALSE(changed.wait_for(lock, 2ms));
+  }
   std::thread other([&] {
     const std::lock_guard held(m);
     ready = true;

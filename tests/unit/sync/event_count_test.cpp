@@ -125,7 +125,9 @@ TEST(event_count, tells_the_delegate_and_is_cancelled_when_it_throws) {
   const heddle_test::watchdog dog;
   event_count e;
   heddle_test::recording_delegate d;
-  EXPECT_FALSE(e.wait(e.prepare_wait(), prim::clock::now() + 1ms));
+  heddle_test::wait_in_vain(
+      [&](auto time) { EXPECT_FALSE(e.wait(e.prepare_wait(), prim::clock::now() + time)); },
+      [&] { return !d.log.empty(); });
   EXPECT_EQ(d.log.size(), 2U);
   d.refuse = true;
   EXPECT_THROW(e.wait(e.prepare_wait()), heddle::would_starve);

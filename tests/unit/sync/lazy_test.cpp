@@ -209,7 +209,8 @@ TEST(lazy, tells_the_delegate_who_is_making_it) {
   while (!begun) std::this_thread::yield();
   heddle_test::recording_delegate d;
   d.inside_enter = [&] { EXPECT_EQ(owner(*d.record), maker); };
-  EXPECT_EQ(value.get_for(1ms), nullptr);
+  heddle_test::wait_in_vain([&](auto time) { EXPECT_EQ(value.get_for(time), nullptr); },
+                            [&] { return !d.log.empty(); });
   EXPECT_THAT(d.log, ElementsAre(HasSubstr("index"), HasSubstr("index")));
   d.refuse = true;
   EXPECT_THROW(value.get(), heddle::would_starve);
@@ -233,7 +234,8 @@ TEST(lazy, records_its_waits) {
   value.record(heddle::lock_recording::all);
   std::thread making([&] { value.get(); });
   while (!begun) std::this_thread::yield();
-  EXPECT_EQ(value.get_for(1ms), nullptr);
+  heddle_test::wait_in_vain([&](auto time) { EXPECT_EQ(value.get_for(time), nullptr); },
+                            [&] { return value.statistics().given_up != 0; });
   may_end = true;
   making.join();
   EXPECT_EQ(value.statistics().given_up, 1U);
