@@ -191,14 +191,15 @@ TEST(coro_gather, a_stop_from_outside_reaches_the_leaves) {
   const heddle_test::watchdog dog;
   prim::stop_source stop;
   int stopped = 0;
-  const auto inner = [&]() -> task<> {
-    static_cast<void>(co_await gather(until_stopped(stopped), until_stopped(stopped)));
+  std::atomic<int> begun{0};
+  const auto leaf = [&]() -> task<> {
+    ++begun;
+    co_await until_stopped(stopped);
   };
-  const auto outer = [&]() -> task<> {
-    static_cast<void>(co_await gather(inner(), until_stopped(stopped)));
-  };
+  const auto inner = [&]() -> task<> { static_cast<void>(co_await gather(leaf(), leaf())); };
+  const auto outer = [&]() -> task<> { static_cast<void>(co_await gather(inner(), leaf())); };
   std::thread stopping([&] {
-    std::this_thread::sleep_for(2ms);
+    while (begun != 3) std::this_thread::yield();
     stop.request_stop();
   });
   EXPECT_THROW(sync_wait(outer(), stop.get_token()), cancelled);
@@ -353,8 +354,10 @@ TEST(coro_with_timeout, of_bad_input_is_refused) {
 TEST(coro_with_timeout, a_gather_in_it_ends_as_a_whole) {
   const heddle_test::watchdog dog;
   thread_pool pool(2);
+  std::atomic<int> begun{0};
   std::atomic<int> ended{0};
   const auto sleeper = [&]() -> task<> {
+    ++begun;
     try {
       co_await delay(24h);
     } catch (const cancelled&) {
@@ -362,11 +365,16 @@ TEST(coro_with_timeout, a_gather_in_it_ends_as_a_whole) {
       throw;
     }
   };
-  std::vector<task<>> all;
-  for (int i = 0; i < 100; ++i) all.push_back(sleeper());
-  auto done = spawn(pool, with_timeout(gather(std::move(all)), 5ms));
-  EXPECT_THROW(done.get(), timed_out);
-  EXPECT_EQ(ended, 100);
+  // Again with more time, should it have run out before all of them had begun.
+  for (auto time = 5ms; begun != 100; time *= 2) {
+    begun = 0;
+    ended = 0;
+    std::vector<task<>> all;
+    for (int i = 0; i < 100; ++i) all.push_back(sleeper());
+    auto done = spawn(pool, with_timeout(gather(std::move(all)), time));
+    EXPECT_THROW(done.get(), timed_out);
+    EXPECT_EQ(ended, begun);
+  }
 }
 
 }  // namespace

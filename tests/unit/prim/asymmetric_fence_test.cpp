@@ -83,9 +83,13 @@ TEST(asymmetric_fences, outlive_a_sandbox_that_forbids_them) {
   if (!prim::detail::kernel_fences) GTEST_SKIP() << "the kernel has none";
   const int status = status_in_child([] {
     if (!forbid_membarrier()) return 77;
+    const auto before = std::chrono::steady_clock::now();
+    const auto just_now = [&] {
+      return std::chrono::steady_clock::now() - before < std::chrono::seconds(1);
+    };
     if (prim::heavy_fence()) return 1;
     if (prim::detail::kernel_fences) return 2;
-    if (prim::heavy_fence()) return 3;  // others may not know yet
+    if (prim::heavy_fence() && just_now()) return 3;  // others may not know yet
     while (!prim::heavy_fence()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
     prim::light_fence();
     return 0;
