@@ -10,12 +10,17 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
+#include <fstream>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <ostream>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 #include <heddle/base/unhandled.hpp>
@@ -64,6 +69,32 @@ inline bool eventually(const std::function<bool()>& condition) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return true;
+}
+
+// State and number of switches of each thread of the process but this one, as the kernel tells.
+inline std::map<std::string, std::string> other_threads() {
+  std::map<std::string, std::string> all;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    const std::string id = task.path().filename();
+    if (id == std::to_string(::gettid())) continue;
+    std::ifstream in(task.path() / "status");
+    for (std::string line; std::getline(in, line);) {
+      if (line.starts_with("State:")) all[id] = line.substr(7, 1);
+      if (line.find("ctxt_switches:") != std::string::npos) all[id] += line;
+    }
+  }
+  return all;
+}
+
+// Whether all other threads sleep and none was woken for so long. One that is kept from a CPU, or
+// for which it waits, does not sleep.
+inline bool others_sleep_for(std::chrono::milliseconds time) {
+  const auto before = other_threads();
+  for (const auto& [id, state] : before) {
+    if (!state.starts_with('S')) return false;
+  }
+  std::this_thread::sleep_for(time);
+  return other_threads() == before;
 }
 
 inline void print_statistics(const heddle::thread_pool& pool) {

@@ -72,12 +72,8 @@ long refusals(const thread_pool& pool) {
   });
 }
 
-bool comes_to_rest(const thread_pool& pool) {
-  return eventually([&] {
-    const auto windows = pool.statistics().sizing_windows;
-    std::this_thread::sleep_for(30ms);
-    return pool.statistics().sizing_windows == windows;
-  });
+bool comes_to_rest() {
+  return eventually([] { return heddle_test::others_sleep_for(30ms); });
 }
 
 // ---- what a law is told
@@ -206,7 +202,7 @@ TEST_F(adaptive_contract, the_hook_comes_after_the_decision_and_on_a_thread_of_i
     load l(pool, 40);
     EXPECT_TRUE(eventually([&] { return script::windows > 42; }));
   }
-  EXPECT_TRUE(comes_to_rest(pool));
+  EXPECT_TRUE(comes_to_rest());
   const std::lock_guard lock(told.mutex);
   EXPECT_EQ(told.wrong, "");
   const auto log = pool.sizing_log();  // with the first size, which nobody was told
@@ -295,7 +291,7 @@ TEST_F(adaptive_contract, tasks_that_wait_with_their_place_given_away_are_not_wa
     });
   }
   hold.await_arrivals(5);
-  EXPECT_TRUE(comes_to_rest(pool));
+  EXPECT_TRUE(comes_to_rest());
   const auto at_rest = pool.statistics();
   std::this_thread::sleep_for(50ms);
   EXPECT_EQ(pool.statistics().sizing_windows, at_rest.sizing_windows);
@@ -391,7 +387,7 @@ TEST_F(adaptive_contract, a_refused_spare_is_asked_for_again) {
   {
     const failing_threads none;
     pool.post([&] { p.set_value(); });
-    EXPECT_TRUE(eventually([&] { return refusals(pool) == 1; }));
+    EXPECT_TRUE(eventually([&] { return refusals(pool) >= 1; }));
   }
   EXPECT_TRUE(eventually([&] { return waits.ready(); }));
   if (!waits.ready()) p.set_value();

@@ -158,6 +158,7 @@ TEST_F(adaptive, a_window_tells_what_the_workers_did) {
   script::first = 3;
   std::mutex mutex;
   std::vector<sizing::window> seen;
+  std::size_t whole = 0;  // in which the workers sleep in a gate, and five tasks wait
   script::answers([&](const sizing::window& w) {
     const std::lock_guard lock(mutex);
     seen.push_back(w);
@@ -169,13 +170,17 @@ TEST_F(adaptive, a_window_tells_what_the_workers_did) {
     gate hold;
     for (int i = 0; i < 8; ++i) pool.post([&] { hold.pass(); });
     hold.await_arrivals(3);
-    const int until = script::windows + 3;
-    EXPECT_TRUE(eventually([&] { return script::windows >= until; }));
+    const auto windows = [&] {
+      const std::lock_guard lock(mutex);
+      return seen.size();
+    };
+    whole = windows() + 1;
+    ASSERT_TRUE(eventually([&] { return windows() > whole; }));
     hold.open();
     pool.wait_idle();
   }
   const std::lock_guard lock(mutex);
-  const auto& w = seen[2];  // the workers sleep in a gate meanwhile, and five tasks wait
+  const auto& w = seen[whole];
   EXPECT_EQ(w.size, 3);
   EXPECT_EQ(w.least, 2);
   EXPECT_EQ(w.most, 9);
@@ -226,11 +231,7 @@ TEST_F(adaptive, an_idle_pool_is_not_watched) {
       EXPECT_TRUE(eventually([&] { return pool.statistics().sizing_windows > before + 3; }));
     }
     // The window under way ends, and none is begun.
-    EXPECT_TRUE(eventually([&] {
-      const auto windows = pool.statistics().sizing_windows;
-      std::this_thread::sleep_for(30ms);
-      return pool.statistics().sizing_windows == windows;
-    }));
+    EXPECT_TRUE(eventually([] { return heddle_test::others_sleep_for(30ms); }));
     const auto at_rest = pool.statistics();
     std::this_thread::sleep_for(100ms);
     EXPECT_EQ(pool.statistics().sizing_windows, at_rest.sizing_windows);
@@ -246,11 +247,7 @@ TEST_F(adaptive, a_lone_long_task_beside_a_free_worker_is_not_watched_either) {
   gate hold;
   pool.post([&] { hold.pass(); });
   hold.await_arrivals(1);
-  EXPECT_TRUE(eventually([&] {
-    const auto windows = pool.statistics().sizing_windows;
-    std::this_thread::sleep_for(50ms);
-    return pool.statistics().sizing_windows == windows;
-  }));
+  EXPECT_TRUE(eventually([] { return heddle_test::others_sleep_for(50ms); }));
   // More tasks, and it is awake.
   const int before = script::windows;
   for (int i = 0; i < 4; ++i) pool.post([&] { hold.pass(); });
