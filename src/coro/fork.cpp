@@ -1,5 +1,3 @@
-#include <heddle/coro/fork_core.hpp>
-
 #include <memory>
 #include <new>
 #include <optional>
@@ -7,11 +5,12 @@
 #include <vector>
 
 #include <heddle/base/unhandled.hpp>
+#include <heddle/coro/frame.hpp>
 
 namespace heddle::inline HEDDLE_ABI::detail {
 
 // What there is once a child has failed, or somebody wanted to hear of it.
-struct fork_core::trouble {
+struct task_frame::trouble {
   struct forward {
     prim::stop_source& to;
     // A copy, for the parent may end in the call.
@@ -24,74 +23,133 @@ struct fork_core::trouble {
   std::optional<prim::stop_callback<forward>> parents_stop;
 };
 
-// What follows a failure need not begin.
-std::coroutine_handle<> fork_core::drop(const child& c) const noexcept {
-  c.frame->handle().destroy();
-  return parent_->handle();
-}
-
 // By a worker at the top of its loop. One that waits in the middle of a task must not take up what
 // may wait for that, and leaves it (fork_ref::is_rest).
-void fork_core::was_taken(fork_entry* e, fork_lane&) noexcept {
-  auto& self = *static_cast<fork_core*>(e);
+void task_frame::was_taken(fork_entry* e, fork_lane&) noexcept {
+  auto& self = static_cast<task_frame&>(frame_place::of(e));
   ++self.taken_;
-  self.parent_->run_here();
+  self.run_here();
 }
 
-std::coroutine_handle<> fork_core::take_left(const task_run& run) noexcept {
+std::coroutine_handle<> task_frame::take_left(const task_run& run) noexcept {
   if (run.lane == nullptr) return nullptr;
   fork_entry* const newest = run.lane->take_newest(run.floor);
   if (newest == nullptr) return nullptr;
-  auto& self = *static_cast<fork_core*>(newest);
+  auto& self = static_cast<task_frame&>(frame_place::of(newest));
   ++self.taken_;
-  return self.parent_->go_on_in_run();
+  return self.go_on_in_run();
+}
+
+// In any context, and where there may be no lane, or no room in it.
+std::coroutine_handle<> task_frame::fork_slowly(task_frame& child, after_end then) noexcept {
+  const std::coroutine_handle<> handle =
+      begin_child(child, stopped_by(*this), bits(bond::forked, then));
+  task_run& run = task_run::of_this_thread();
+  if (run.lane == nullptr && !run.find_lane(executor_)) {
+    child.parent_waits();
+    return handle;
+  }
+  std::construct_at(&as_rest, &was_taken);
+  if (!run.lane->push_rest(as_rest)) child.parent_waits();
+  return handle;
+}
+
+std::coroutine_handle<> task_frame::begin_and_tell(fork_lane& lane, task_frame& child) noexcept {
+  lane.answer();
+  return child.handle();
+}
+
+std::coroutine_handle<> task_frame::tell_others() noexcept {
+  if (static_cast<bond>(bond_ & 3) == bond::called) return end_called();
+  auto& end = *reinterpret_cast<task_end*>(bond_);
+  return end.told(end, *this);
+}
+
+// As end_forked().
+std::coroutine_handle<> task_frame::end_failed() noexcept {
+  parent().fail_child(take_error());
+  const task_run& run = task_run::of_this_thread();
+  if (run.lane == nullptr || run.lane->take_newest(run.floor) == nullptr) return end_behind_theft();
+  return end_with_parent();
+}
+
+// Some of what is in the lane may be taken just now: what the child has come for as well.
+std::coroutine_handle<> task_frame::end_among_thieves(fork_lane& lane) noexcept {
+  return lane.end_taking_back() ? end_with_parent() : end_behind_theft();
+}
+
+std::coroutine_handle<> task_frame::end_dropped() noexcept {
+  const std::coroutine_handle<> next = parent().go_on_in_run();
+  handle().destroy();
+  return next;
+}
+
+std::coroutine_handle<> task_frame::end_behind_theft() noexcept {
+  task_frame& its_parent = parent();
+  const executor_ref ran_on = executor_;
+  exchange_current(nullptr);  // the frame keeps it
+  if (is_dropped() || !leave()) handle().destroy();
+  return its_parent.count_down(ran_on);
+}
+
+std::coroutine_handle<> task_frame::end_called() noexcept {
+  task_frame& its_parent = parent();
+  if (failed_) its_parent.fail_child(take_error());
+  const executor_ref ran_on = executor_;
+  exchange_current(nullptr);
+  if (is_dropped()) {
+    handle().destroy();
+  } else {
+    is_left_.store(true, prim::relaxed);
+  }
+  return its_parent.go_on_from(ran_on);
 }
 
 // When it is not the last child the parent's frame may be gone behind the exchange.
-std::coroutine_handle<> fork_core::count_down(executor_ref ran_on) noexcept {
+std::coroutine_handle<> task_frame::count_down(executor_ref ran_on) noexcept {
   if (left_.fetch_sub(1, prim::acq_rel) != 1) return nullptr;
-  return parent_->waits_at_end() ? parent_->end_from(ran_on) : parent_->go_on_from(ran_on);
+  return waits_at_end_ ? end_from(ran_on) : go_on_from(ran_on);
 }
 
 // True: the last child lets the parent go on, which may have done so when this returns.
-bool fork_core::suspend() noexcept {
-  parent_->note_context();
+bool task_frame::suspend_for_join() noexcept {
+  note_context();
   const std::int64_t taken = taken_;
   return left_.fetch_add(taken, prim::acq_rel) + taken != 0;
 }
 
 // Behind the end of all children.
-void fork_core::settle() {
-  const bool refused = parent_->take_refusal();
+void task_frame::settle() {
+  const bool refused = take_refusal();
   if (std::exception_ptr failure = take_failure()) std::rethrow_exception(std::move(failure));
-  if (refused) task_frame::throw_refused();
+  if (refused) throw_refused();
 }
 
-std::exception_ptr fork_core::take_failure() noexcept {
+std::exception_ptr task_frame::take_failure() noexcept {
   taken_ = 0;
   const std::uintptr_t word = trouble_.exchange(0, prim::acquire);
   const std::unique_ptr<trouble> all(trouble_of(word));
-  if ((word & failed) == 0) return nullptr;
+  if ((word & failed_child) == 0) return nullptr;
   if (all != nullptr && all->failure != nullptr) return std::move(all->failure);
   if ((word & given_up) != 0) return nullptr;
-  return std::make_exception_ptr(std::bad_alloc());  // see fail()
+  return std::make_exception_ptr(std::bad_alloc());  // see fail_child()
 }
 
-void fork_core::give_up() noexcept {
-  if ((trouble_.fetch_or(failed | given_up, prim::acq_rel) & failed) != 0) return;
+void task_frame::give_up() noexcept {
+  if ((trouble_.fetch_or(failed_child | given_up, prim::acq_rel) & failed_child) != 0) return;
   tell_of_failure();
 }
 
 // To who listens. Who begins to listen later sees the mark.
-void fork_core::tell_of_failure() noexcept {
+void task_frame::tell_of_failure() noexcept {
   if (trouble* const all = trouble_of(trouble_.load(prim::acquire))) {
     prim::stop_source(all->source).request_stop();
   }
 }
 
 // The first is kept. Without memory for it the join throws std::bad_alloc.
-void fork_core::fail(std::exception_ptr failure) noexcept {
-  if ((trouble_.fetch_or(failed, prim::acq_rel) & failed) != 0) {
+void task_frame::fail_child(std::exception_ptr failure) noexcept {
+  if ((trouble_.fetch_or(failed_child, prim::acq_rel) & failed_child) != 0) {
     report_unhandled(std::move(failure));
     return;
   }
@@ -103,15 +161,15 @@ void fork_core::fail(std::exception_ptr failure) noexcept {
   tell_of_failure();
 }
 
-fork_core::trouble* fork_core::trouble_of(std::uintptr_t word) noexcept {
-  return reinterpret_cast<trouble*>(word & ~(failed | given_up));
+task_frame::trouble* task_frame::trouble_of(std::uintptr_t word) noexcept {
+  return reinterpret_cast<trouble*>(word & ~(failed_child | given_up));
 }
 
 // The outermost parent first: each listens to the next further out, which may be many.
-fork_core::trouble& fork_core::find_trouble() {
-  std::vector<fork_core*> without;
-  for (fork_core* p = this; p != nullptr && trouble_of(p->trouble_.load(prim::acquire)) == nullptr;
-       p = p->parent_->who_stops().parent()) {
+task_frame::trouble& task_frame::find_trouble() {
+  std::vector<task_frame*> without;
+  for (task_frame* p = this; p != nullptr && trouble_of(p->trouble_.load(prim::acquire)) == nullptr;
+       p = p->stop_.parent()) {
     without.push_back(p);
   }
   for (; !without.empty(); without.pop_back()) without.back()->make_trouble();
@@ -119,9 +177,9 @@ fork_core::trouble& fork_core::find_trouble() {
 }
 
 // Unless somebody else has.
-void fork_core::make_trouble() {
+void task_frame::make_trouble() {
   auto made = std::make_unique<trouble>();
-  const prim::stop_token* const stop = parent_->stop();
+  const prim::stop_token* const stop = this->stop();
   if (stop != nullptr && stop->stop_possible()) {
     made->parents_stop.emplace(*stop, trouble::forward{made->source});
   }
@@ -131,7 +189,7 @@ void fork_core::make_trouble() {
   } while (!trouble_.compare_exchange_weak(
       word, reinterpret_cast<std::uintptr_t>(made.get()) | word, prim::acq_rel, prim::acquire));
   trouble* const all = made.release();
-  if ((word & failed) != 0) prim::stop_source(all->source).request_stop();
+  if ((word & failed_child) != 0) prim::stop_source(all->source).request_stop();
 }
 
 const prim::stop_token* stopped_by::parents_token() const {
@@ -140,45 +198,33 @@ const prim::stop_token* stopped_by::parents_token() const {
 
 bool stopped_by::parent_is_stopped() const noexcept {
   stopped_by link = *this;
-  for (const fork_core* s = parent(); s != nullptr; s = link.parent()) {
-    if ((s->trouble_.load(prim::acquire) & fork_core::failed) != 0) return true;
-    link = s->parent_->who_stops();
+  for (const task_frame* s = parent(); s != nullptr; s = link.parent()) {
+    if ((s->trouble_.load(prim::acquire) & task_frame::failed_child) != 0) return true;
+    link = s->who_stops();
   }
   return link.requested();
 }
 
-task_forks::task_forks(task_frame& parent, failure_function failure) noexcept
-    : fork_core(parent), ended_(parent.told_at_end()), owner_(parent.owner()), failure_(failure) {
-  parent.begin_to_fork(&parent_ended, this);
+std::coroutine_handle<> task_frame::end_behind_children() noexcept {
+  return settle_at_end() ? tell() : nullptr;
 }
 
-// At the end of the parent's body, and once more behind the last child where that comes later.
-// Behind suspend() the parent may be gone.
-std::coroutine_handle<> task_forks::parent_ended(task_frame& parent) noexcept {
-  auto& self = *static_cast<task_forks*>(parent.owner());
-  if (self.nobody_was_taken() && !self.has_trouble()) [[likely]]
-    return self.end_parent();
-  if (!self.nobody_was_taken() && !parent.waits_at_end()) {
-    if (self.failure_(parent, nullptr)) self.give_up();
-    parent.wait_at_end();
-    if (self.suspend()) return nullptr;
+// At the end of the body of a task that has forked, and once more behind the last child where that
+// comes later. False: the last child lets it end, and may have done so when this returns.
+bool task_frame::settle_at_end() noexcept {
+  if (!nobody_was_taken() && !waits_at_end_) {
+    if (failed_) give_up();
+    waits_at_end_ = true;
+    if (suspend_for_join()) return false;
   }
-  if (std::exception_ptr failure = self.take_failure()) {
-    if (self.failure_(parent, nullptr)) {
+  if (std::exception_ptr failure = take_failure()) {
+    if (failed_) {
       report_unhandled(std::move(failure));
     } else {
-      self.failure_(parent, &failure);
+      fail(std::move(failure));
     }
   }
-  return self.end_parent();
-}
-
-std::coroutine_handle<> task_forks::end_parent() noexcept {
-  task_frame& ended = parent();
-  const task_frame::end_function told = ended_;
-  void* const owner = owner_;
-  delete this;
-  return ended.end_of_forks(told, owner);
+  return true;
 }
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

@@ -1,10 +1,10 @@
 #include <heddle/coro/frame.hpp>
 
+#include <memory>
 #include <utility>
 
 #include <heddle/base/errors.hpp>
 #include <heddle/base/task_scope.hpp>
-#include <heddle/coro/fork_core.hpp>
 #include <heddle/future/state.hpp>
 
 namespace heddle::inline HEDDLE_ABI::detail {
@@ -46,7 +46,7 @@ bool task_run::find_lane(executor_ref home) noexcept {
 // is as before.
 std::coroutine_handle<> task_run::take_next() noexcept {
   while (!next && ended != nullptr) next = std::exchange(ended, nullptr)->end_in_run();
-  return next ? std::exchange(next, nullptr) : fork_core::take_left(*this);
+  return next ? std::exchange(next, nullptr) : task_frame::take_left(*this);
 }
 
 void task_frame::run_here() noexcept {
@@ -56,15 +56,16 @@ void task_frame::run_here() noexcept {
   if (waits_at_end_) {
     here.ended = this;
   } else {
-    here.next = handle_;
+    here.next = handle();
   }
   while (const std::coroutine_handle<> first = here.take_next()) first.resume();
   if (here.opened_lane) here.lane->close();
 }
 
 void task_frame::act(job* j, verb v) noexcept {
-  auto& self = *static_cast<task_frame*>(j);
+  auto& self = static_cast<task_frame&>(frame_place::of(j));
   if (v == verb::run) {
+    std::destroy_at(&self.as_posted);
     self.run_here();
   } else if (v == verb::discard) {
     // The task has begun, and must come to an end: the await throws.
@@ -73,15 +74,14 @@ void task_frame::act(job* j, verb v) noexcept {
   }
 }
 
-std::coroutine_handle<> task_frame::go_on_from(executor_ref from) noexcept {
-  if (from == around_.executor) return go_on_in_run();
+std::coroutine_handle<> task_frame::go_on_elsewhere() noexcept {
   go_on();
   return nullptr;
 }
 
 // Not at once: that would be a call, one inside of the other where task upon task ends so.
 std::coroutine_handle<> task_frame::end_from(executor_ref from) noexcept {
-  if (from == around_.executor) {
+  if (from == executor_) {
     task_run::of_this_thread().ended = this;
   } else {
     go_on();
@@ -89,8 +89,16 @@ std::coroutine_handle<> task_frame::end_from(executor_ref from) noexcept {
   return nullptr;
 }
 
-std::coroutine_handle<> task_frame::go_on_with_parent(task_frame& child) noexcept {
-  return static_cast<task_frame*>(child.around_.owner)->go_on_from(child.around_.executor);
+// The one in which the task began is kept: a scope of the task's puts it back at its end.
+void task_frame::set_context(context_ref other) noexcept {
+  if (other != nullptr) other->retain(other);
+  if (!has_changed_context_) {
+    has_changed_context_ = true;
+    first_context_ = context_;
+  } else if (context_ != nullptr) {
+    context_->release(context_);
+  }
+  context_ = other;
 }
 
 void task_frame::throw_refused() {

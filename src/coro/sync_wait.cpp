@@ -27,12 +27,7 @@ void waiting_loop::run(task_frame& task) noexcept {
       {.executor = {this,
                     [](void* self, job* j) noexcept { static_cast<waiting_loop*>(self)->post(j); }},
        .stop = stop_.stop_possible() ? &stop_ : nullptr,
-       .ended = [](task_frame& t) noexcept -> std::coroutine_handle<> {
-         auto* const self = static_cast<waiting_loop*>(t.owner());
-         self->post(&self->last_);
-         return nullptr;
-       },
-       .owner = this});
+       .end = *this});
   task.run_here();
   for (;;) {
     for (job* j = take(); j != nullptr;) {
@@ -42,6 +37,12 @@ void waiting_loop::run(task_frame& task) noexcept {
       j = rest;
     }
   }
+}
+
+std::coroutine_handle<> waiting_loop::ended(task_end& self, task_frame&) noexcept {
+  auto& loop = static_cast<waiting_loop&>(self);
+  loop.post(&loop.last_);
+  return nullptr;
 }
 
 void waiting_loop::post(job* j) noexcept {

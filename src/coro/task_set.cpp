@@ -14,12 +14,11 @@ task_set::task_set(task_frame& parent) : parent_(parent), token_(source_.get_tok
 
 task_set::~task_set() = default;
 
-void task_set::child::start(task_set& set, task_frame& frame, task_frame::end_function ended,
-                            void* owner) noexcept {
+void task_set::child::start(task_set& set, task_frame& frame) noexcept {
   set_ = &set;
   frame_ = &frame;
   const executor_ref where = set.parent_.executor();
-  frame.surround({.executor = where, .stop = &set.token_, .ended = ended, .owner = owner});
+  frame.surround({.executor = where, .stop = &set.token_, .end = *this});
   set.word_.fetch_add(one, prim::relaxed);
   where.post(this);
 }

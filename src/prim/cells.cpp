@@ -28,16 +28,20 @@ detail::cell_statistics detail::read_cell_statistics() noexcept { return {}; }
 #include "prim/cells_heap.hpp"
 
 namespace heddle::inline HEDDLE_ABI::prim {
+
+constinit thread_local detail::cell_shelf* detail::my_shelves = nullptr;
+
 namespace {
 
 using detail::cell_heap;
 
-// Two words of static thread-local storage, which a library loaded late can still get.
+// Two more words of static thread-local storage, which a library loaded late can still get.
 [[gnu::tls_model("initial-exec")]] constinit thread_local cell_heap* my_heap = nullptr;
 [[gnu::tls_model("initial-exec")]] constinit thread_local bool thread_has_ended = false;
 
 void thread_ends(thread_exit_hook*) noexcept {
   thread_has_ended = true;
+  detail::my_shelves = nullptr;
   std::exchange(my_heap, nullptr)->retire();
 }
 
@@ -73,6 +77,7 @@ cell_heap* settle() {
     heap.give_up();
     return nullptr;
   }
+  detail::my_shelves = heap.shelves();
   return my_heap = &heap;
 }
 

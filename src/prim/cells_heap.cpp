@@ -88,7 +88,7 @@ void* cell_heap::refill(std::size_t size) {
     open(s, b);
   } while (s.count < enough_ready);
   if (s.count == 0) carve(s, size);
-  return pop_ready(s);
+  return s.pop_ready();
 }
 
 // One of the bundles that other threads have left, the newest first: its lines are the warmest.
@@ -169,7 +169,7 @@ void cell_heap::push_full(std::size_t size, void* cell) noexcept {
   shelf& s = shelves_[size];
   spill(s, spilled);
   tick(1);
-  push_ready(s, cell);
+  s.push_ready(cell);
 }
 
 // Gives the n oldest of the ready cells back to where they belong, in bundles of one slab each.

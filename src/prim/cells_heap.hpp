@@ -9,12 +9,11 @@
 #include <heddle/prim/atomic.hpp>
 #include <heddle/prim/cells.hpp>
 #include <heddle/prim/config.hpp>
+#include <heddle/prim/inlined_cells.hpp>
 #include <heddle/prim/thread_local.hpp>
 
 namespace heddle::inline HEDDLE_ABI::prim::detail {
 
-inline constexpr std::size_t cell_unit = 64;  // sizes are multiples of it
-inline constexpr std::size_t cell_sizes = largest_cell / cell_unit;
 inline constexpr std::size_t slab_bytes = std::size_t{1} << 21;
 
 class cell_heap;
@@ -68,34 +67,17 @@ constexpr unsigned cells_in_slab(std::size_t size) noexcept {
   return static_cast<unsigned>((slab_bytes - slab_header) / ((size + 1) * cell_unit));
 }
 
-// The line of a cell may lie with the thread that freed it; whoever gets the cell will write it.
-inline void prefetch_for_write(void* line) noexcept {
-#if defined(__x86_64__)
-  // Any 64-bit processor knows the instruction, or skips it; compilers for all of them do not use
-  // it.
-  asm volatile("prefetchw (%0)" : : "r"(line));
-#else
-  __builtin_prefetch(line, 1);
-#endif
+inline void slab_list::push_front(cell_slab& s) noexcept {
+  s.previous = nullptr;
+  s.next = front_;
+  if (front_ != nullptr) front_->previous = &s;
+  front_ = &s;
 }
 
-class slab_list {
- public:
-  cell_slab* front() const noexcept { return front_; }
-  void push_front(cell_slab& s) noexcept {
-    s.previous = nullptr;
-    s.next = front_;
-    if (front_ != nullptr) front_->previous = &s;
-    front_ = &s;
-  }
-  void remove(cell_slab& s) noexcept {
-    (s.previous != nullptr ? s.previous->next : front_) = s.next;
-    if (s.next != nullptr) s.next->previous = s.previous;
-  }
-
- private:
-  cell_slab* front_ = nullptr;
-};
+inline void slab_list::remove(cell_slab& s) noexcept {
+  (s.previous != nullptr ? s.previous->next : front_) = s.next;
+  if (s.next != nullptr) s.next->previous = s.previous;
+}
 
 // Belongs to one thread at a time, which alone calls its functions; others leave bundles of its
 // cells with it. Never destroyed: when the thread has ended, another one takes the heap over.
@@ -112,15 +94,18 @@ class cell_heap final : public thread_exit_hook {
     shelf& s = shelves_[size];
     if (s.count == 0) [[unlikely]]
       return refill(size);
-    return pop_ready(s);
+    return s.pop_ready();
   }
 
   void push(std::size_t size, void* cell) noexcept {
     shelf& s = shelves_[size];
     if (s.count == most_ready) [[unlikely]]
       return push_full(size, cell);
-    push_ready(s, cell);
+    s.push_ready(cell);
   }
+
+  // For the inlined ways in.
+  cell_shelf* shelves() noexcept { return shelves_.data(); }
 
   // Frees a cell for a thread that has no heap.
   static void return_one(std::size_t size, void* cell) noexcept;
@@ -130,36 +115,18 @@ class cell_heap final : public thread_exit_hook {
   static cell_statistics statistics() noexcept;
 
  private:
-  static constexpr unsigned pads = 8;  // how far ahead lines are asked for
+  static constexpr unsigned pads = cell_shelf::pads;
   static constexpr unsigned bundle_cells = 1 + cell_bundle::most_fellows;
-  static constexpr unsigned most_ready = 3 * bundle_cells;
+  static constexpr unsigned most_ready = cell_shelf::most_ready;
+  static_assert(most_ready == 3 * bundle_cells);
   static constexpr unsigned spilled = 2 * bundle_cells;
   static constexpr unsigned enough_ready = bundle_cells / 2;
 
-  // The cells of one size.
-  struct alignas(cell_unit) shelf {
-    unsigned count = 0;
-    unsigned turns = 0;            // of refilling since `taken` came
-    cell_bundle* taken = nullptr;  // came back, and not yet looked at
-    cell_slab* carving = nullptr;  // where cells are handed out for the first time
-    slab_list empty;               // slabs without bundles
-    slab_list partial;             // slabs with bundles
-    std::array<void*, pads + most_ready> ready{};
-
-    // What other threads have left, a stack of bundles.
-    alignas(cell_unit) atomic<cell_bundle*> returned{nullptr};
-  };
+  using shelf = cell_shelf;
 
   explicit cell_heap(thread_exit_hook::function at_end) noexcept;
   bool try_claim() noexcept;  // any thread
   void tidy_up() noexcept;
-
-  static void* pop_ready(shelf& s) noexcept {
-    void** const top = &s.ready[pads + --s.count];
-    prefetch_for_write(*(top - pads));
-    return *top;
-  }
-  static void push_ready(shelf& s, void* cell) noexcept { s.ready[pads + s.count++] = cell; }
 
   void* refill(std::size_t size);
   void push_full(std::size_t size, void* cell) noexcept;

@@ -14,7 +14,6 @@
 #include <utility>
 
 #include <heddle/base/errors.hpp>
-#include <heddle/coro/fork_core.hpp>
 #include <heddle/coro/frame.hpp>
 #include <heddle/coro/gather.hpp>
 #include <heddle/coro/task.hpp>
@@ -25,83 +24,72 @@ namespace heddle::inline HEDDLE_ABI {
 
 namespace detail {
 
+// For fork_join, whose frame is the parent, and has said so.
 class fork_wait {
  public:
-  fork_wait(fork_core& children, const fork_core::child& c) noexcept
-      : children_(children), child_(c) {}
+  explicit fork_wait(task_frame* child) noexcept : child_(child) {}
 
   bool await_ready() const noexcept { return false; }
   template <std::derived_from<task_frame> P>
-  transfer await_suspend(std::coroutine_handle<P>) noexcept {
-    return transfer_to<transfer>(children_.fork(child_));
+  transfer await_suspend(std::coroutine_handle<P> parent) noexcept {
+    task_frame& frame = parent.promise();
+    if (frame.has_failed_child()) [[unlikely]]
+      return drop(parent);
+    return transfer_to<transfer>(frame.fork(*child_, task_frame::after_end::dropped));
   }
   void await_resume() const noexcept {}
 
- private:
-  fork_core& children_;
-  const fork_core::child& child_;
+ protected:
+  // What follows a failure need not begin.
+  transfer drop(std::coroutine_handle<> parent) const noexcept {
+    child_->handle().destroy();
+    return transfer_to<transfer>(parent);
+  }
+
+  task_frame* const child_;
 };
 
-class call_wait {
+class call_wait : fork_wait {
  public:
-  call_wait(fork_core& children, const fork_core::child& c) noexcept
-      : children_(children), child_(c) {}
+  using fork_wait::await_ready;
+  using fork_wait::await_resume;
+  using fork_wait::fork_wait;
 
-  bool await_ready() const noexcept { return false; }
   template <std::derived_from<task_frame> P>
-  transfer await_suspend(std::coroutine_handle<P>) noexcept {
-    return transfer_to<transfer>(children_.call(child_));
+  transfer await_suspend(std::coroutine_handle<P> parent) noexcept {
+    task_frame& frame = parent.promise();
+    if (frame.has_failed_child()) [[unlikely]]
+      return drop(parent);
+    return transfer_to<transfer>(frame.call(*child_, task_frame::after_end::dropped));
   }
-  void await_resume() const noexcept {}
-
- private:
-  fork_core& children_;
-  const fork_core::child& child_;
 };
 
 class join_wait {
  public:
-  explicit join_wait(fork_core& children) noexcept : children_(children) {}
-
-  bool await_ready() const noexcept { return children_.nobody_was_taken(); }
+  bool await_ready() const noexcept { return false; }
   template <std::derived_from<task_frame> P>
-  bool await_suspend(std::coroutine_handle<P>) noexcept {
-    return children_.suspend();
+  bool await_suspend(std::coroutine_handle<P> parent) noexcept {
+    frame_ = &parent.promise();
+    return frame_->forks() && !frame_->nobody_was_taken() && frame_->suspend_for_join();
   }
-  void await_resume() { children_.end_join(); }
+  void await_resume() { frame_->end_join(); }
 
  private:
-  fork_core& children_;
+  task_frame* frame_ = nullptr;
 };
 
 template <class T>
 class fork_await;
-
-class own_join_wait {
- public:
-  bool await_ready() const noexcept { return false; }
-  template <std::derived_from<task_frame> P>
-  bool await_suspend(std::coroutine_handle<P> parent) noexcept {
-    children_ = task_forks::find(parent.promise());
-    return children_ != nullptr && !children_->nobody_was_taken() && children_->suspend();
-  }
-  void await_resume() {
-    if (children_ != nullptr) children_->end_join();
-  }
-
- private:
-  task_forks* children_ = nullptr;
-};
 
 template <class T>
 concept forkable = std::is_void_v<T> || (std::default_initializable<gathered_value<T>> &&
                                          std::is_move_assignable_v<gathered_value<T>>);
 
 template <class T>
-fork_core::child begin_of(coro::task<T>& body, gathered_value<T>& value) {
+task_frame* begin_of(coro::task<T>& body, gathered_value<T>& value) {
   task_promise<T>* const promise = task_access::release(body, "fork_join");
   if constexpr (!std::is_void_v<T>) promise->put_value_into(value);
-  return fork_core::child_of(*promise);
+  return promise;
 }
 
 // g++ 12 warns of each frame that holds something of a user's anonymous namespace.
@@ -115,30 +103,31 @@ template <class... T>
 coro::task<std::tuple<gathered_value<T>...>> fork_tuple(std::tuple<coro::task<T>...> bodies) {
   std::tuple<gathered_value<T>...> values{};
   const auto all = [&]<std::size_t... I>(std::index_sequence<I...>) {
-    return std::array<fork_core::child, sizeof...(T)>{
+    return std::array<task_frame*, sizeof...(T)>{
         begin_of(std::get<I>(bodies), std::get<I>(values))...};
   }(std::index_sequence_for<T...>());
-  fork_core children(co_await this_frame());
-  for (std::size_t i = 0; i + 1 < all.size(); ++i) co_await fork_wait(children, all[i]);
-  co_await call_wait(children, all.back());
-  co_await join_wait(children);
+  task_frame& own = co_await this_frame();
+  own.begin_to_fork();
+  for (std::size_t i = 0; i + 1 < all.size(); ++i) co_await fork_wait(all[i]);
+  co_await call_wait(all.back());
+  co_await join_wait();
   co_return values;
 }
 
 template <class T, class R>
 coro::task<gathered_values<T>> fork_range(R range) {
   std::deque<gathered_value<T>> values;
-  fork_core children(co_await this_frame());
+  task_frame& own = co_await this_frame();
+  own.begin_to_fork();
   try {
     for (auto&& body : range) {
-      if (children.has_failed()) break;
-      const fork_core::child c = begin_of(body, values.emplace_back());
-      co_await fork_wait(children, c);
+      if (own.has_failed_child()) break;
+      co_await fork_wait(begin_of(body, values.emplace_back()));
     }
   } catch (...) {
-    children.fail(std::current_exception());
+    own.fail_child(std::current_exception());
   }
-  co_await join_wait(children);
+  co_await join_wait();
   if constexpr (!std::is_void_v<T>) {
     co_return gathered_values<T>(std::move_iterator(values.begin()),
                                  std::move_iterator(values.end()));
@@ -208,15 +197,15 @@ class [[nodiscard]] fork_await {
 
   bool await_ready() const noexcept { return false; }
   template <class U>
-  transfer await_suspend(std::coroutine_handle<task_promise<U>> parent) {
+  transfer await_suspend(std::coroutine_handle<task_promise<U>> parent) noexcept {
     assert(child_ != nullptr);
-    task_forks& children = task_forks::of(parent.promise());
-    if (children.has_failed()) [[unlikely]] {
+    task_frame& frame = parent.promise();
+    frame.begin_to_fork();
+    if (frame.has_failed_child()) [[unlikely]] {
       std::exchange(child_, nullptr)->handle().destroy();
       return transfer_to<transfer>(parent);
     }
-    return transfer_to<transfer>(
-        children.begin({child_, &kept_child<T>::forked_ended, &kept_child<T>::awaited_ended}));
+    return transfer_to<transfer>(frame.fork(*child_, task_frame::after_end::kept));
   }
   coro::forked<T> await_resume() noexcept {
     return coro::forked<T>(std::exchange(child_, nullptr));
@@ -260,9 +249,8 @@ namespace coro {
 //
 // Requires: the result is awaited once. Neither parent nor child awaits anything of another library
 // that resumes a coroutine where it happens to be: Heddle's awaits, and heddle::asio, post.
-// Throws no_state when the task is not valid. Allocates at a task's first fork; the co_await may
-// throw std::bad_alloc, and then the child has not begun. A stop reaches the children of children
-// by nested calls, one for each level below which somebody waits: many thousands of levels overflow
+// Throws no_state when the task is not valid. A stop reaches the children of children by nested
+// calls, one for each level below which somebody waits: many thousands of levels overflow
 // the stack. Otherwise as fork_join.
 template <class T>
 heddle::detail::fork_await<T> fork(task<T> body) {
@@ -273,7 +261,7 @@ heddle::detail::fork_await<T> fork(task<T> body) {
 // failure of one, or `cancelled` when the task's executor has refused it meanwhile; what has
 // ended can be asked for its value still. Complexity: nothing but a look where nobody has taken the
 // parent.
-[[nodiscard]] inline heddle::detail::own_join_wait join() noexcept { return {}; }
+[[nodiscard]] inline heddle::detail::join_wait join() noexcept { return {}; }
 
 // Runs the tasks, possibly in parallel, and gives their values in order: for computations that
 // divide themselves.

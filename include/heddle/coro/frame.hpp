@@ -5,15 +5,18 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <memory>
 #include <type_traits>
 #include <utility>
 
 #include <heddle/base/context_slot.hpp>
 #include <heddle/base/executor_ref.hpp>
 #include <heddle/base/job.hpp>
+#include <heddle/exec/fork.hpp>
 #include <heddle/prim/atomic.hpp>
-#include <heddle/prim/cells.hpp>
 #include <heddle/prim/config.hpp>
+#include <heddle/prim/inlined_cells.hpp>
 #include <heddle/prim/stop_token.hpp>
 #include <heddle/prim/thread_local.hpp>
 #include <heddle/prim/thread_table.hpp>
@@ -29,8 +32,6 @@ using transfer = void;
 using transfer = std::coroutine_handle<>;
 #endif
 
-class fork_core;
-class fork_lane;
 class task_frame;
 
 // What a thread knows while it runs tasks, one after another, in the course of one job of their
@@ -73,7 +74,7 @@ class stopped_by {
   // Null: nobody.
   stopped_by(const prim::stop_token* token) noexcept
       : bits_(reinterpret_cast<std::uintptr_t>(token)) {}
-  explicit stopped_by(fork_core& parent) noexcept
+  explicit stopped_by(task_frame& parent) noexcept
       : bits_(reinterpret_cast<std::uintptr_t>(&parent) | forked) {}
 
   // That of a parent that forks is made when somebody first asks for it. Throws std::bad_alloc.
@@ -85,8 +86,8 @@ class stopped_by {
     if (parent() != nullptr) return parent_is_stopped();
     return reinterpret_cast<const prim::stop_token*>(bits_)->stop_requested();
   }
-  fork_core* parent() const noexcept {
-    return (bits_ & forked) != 0 ? reinterpret_cast<fork_core*>(bits_ & ~forked) : nullptr;
+  task_frame* parent() const noexcept {
+    return (bits_ & forked) != 0 ? reinterpret_cast<task_frame*>(bits_ & ~forked) : nullptr;
   }
 
  private:
@@ -98,100 +99,179 @@ class stopped_by {
   std::uintptr_t bits_ = 0;
 };
 
-// Where a task runs, who may stop it, who waits for its end, and in which context: all of it is
-// borrowed from the task that awaits this one, or from whoever started it, and outlives it.
-//
-// It is a job: where its executor runs that, the task goes on. A task is suspended in one place at
-// a time, so one job is enough.
-// Protocol: docs/protocols/coroutines.md.
-class HEDDLE_API task_frame : public job {
- public:
+// Who hears of the end of a task that no other task awaits.
+struct task_end {
   // Called when the body has ended; returns who goes on on this thread, or null. May destroy the
   // frame.
-  using end_function = std::coroutine_handle<> (*)(task_frame&) noexcept;
+  using function = std::coroutine_handle<> (*)(task_end& self, task_frame& ended) noexcept;
 
+  explicit constexpr task_end(function f) noexcept : told(f) {}
+  task_end(const task_end&) = delete;
+  task_end& operator=(const task_end&) = delete;
+
+  const function told;
+
+ protected:
+  ~task_end() = default;
+};
+
+// What a task is to others: a job while it is posted, the rest of a parent while it lies in a lane.
+// It is never both, and nothing while it runs.
+struct frame_place {
+  struct posted final : job {
+    using job::job;
+  };
+  struct rest final : fork_entry {
+    explicit rest(function taken) noexcept : fork_entry(taken) {}
+  };
+
+  frame_place() noexcept {}  // NOLINT(modernize-use-equals-default): is nothing at first
+  ~frame_place() {}          // NOLINT(modernize-use-equals-default)
+  frame_place(const frame_place&) = delete;
+  frame_place& operator=(const frame_place&) = delete;
+
+  static frame_place& of(job* j) noexcept {
+    return *reinterpret_cast<frame_place*>(static_cast<posted*>(j));
+  }
+  static frame_place& of(fork_entry* e) noexcept {
+    return *reinterpret_cast<frame_place*>(static_cast<rest*>(e));
+  }
+
+  union {
+    posted as_posted;
+    rest as_rest;
+  };
+};
+
+// Where a task runs, who may stop it, who waits for its end, and in which context: all of it is
+// borrowed from the task that awaits this one, or from whoever started it, and outlives it. How it
+// ended, and the children that it has forked.
+//
+// Where its executor runs its job, the task goes on. A task is suspended in one place at a time, so
+// one job is enough.
+//
+// `taken_` counts the children that the parent did not wait for: it is changed by the parent, or by
+// who takes it from the lane, and then is the one to let it go on. `left_` counts the same children
+// as they end, down from zero, until the parent waits and adds `taken_`.
+//
+// What is not needed by tasks that neither wait nor fork is not written for them.
+// Protocol: docs/protocols/coroutines.md.
+class HEDDLE_API task_frame : private frame_place {
+ public:
   // From whom a task has what it needs to run.
   struct surroundings {
     executor_ref executor;
     stopped_by stop;
-    end_function ended;
-    void* owner;  // for `ended`
+    task_end& end;
   };
 
+  // How a child is bound to its parent.
+  enum class bond : std::uintptr_t {
+    none,     // it has none, but a task_end
+    awaited,  // the parent waits for it, and destroys the frame
+    forked,   // the parent's rest is left to others
+    called,   // the same, but the parent waits for it
+  };
+  // Of the last two: whether the frame goes with the end, or stays for who has its handle.
+  enum class after_end : std::uintptr_t { kept = 0, dropped = 4 };
+
+  static constexpr std::size_t frame_alignment = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
+
   // Frames come from the cells of their threads, and find their way back there.
-  static void* operator new(std::size_t bytes) { return prim::allocate_cell(bytes, alignment); }
+  static void* operator new(std::size_t bytes) {
+    return prim::allocate_cell_inline(bytes, frame_alignment);
+  }
   static void operator delete(void* memory, std::size_t bytes) noexcept {
-    prim::deallocate_cell(memory, bytes, alignment);
+    prim::deallocate_cell_inline(memory, bytes, frame_alignment);
   }
 
   // A task begins when somebody awaits or starts it.
   std::suspend_always initial_suspend() const noexcept { return {}; }
   auto final_suspend() const noexcept { return at_end(); }
+  void unhandled_exception() noexcept { fail(std::current_exception()); }
 
   // By whoever starts it, once; the thread's context becomes its own.
   void surround(const surroundings& s) noexcept {
-    around_ = s;
+    std::construct_at(&executor_, s.executor);
+    std::construct_at(&stop_, s.stop);
+    bond_ = reinterpret_cast<std::uintptr_t>(&s.end);
     begin_in(current_context());
   }
   // The same for a child of this task, which is about to be suspended; returns the child's handle.
   std::coroutine_handle<> begin_child(task_frame& child, stopped_by stop) noexcept {
-    return begin_child(child, stop, &go_on_with_parent, this);
+    return begin_child(child, stop, static_cast<std::uintptr_t>(bond::awaited));
   }
-  std::coroutine_handle<> begin_child(task_frame& child, stopped_by stop, end_function ended,
-                                      void* owner) noexcept {
-    note_context();
-    child.around_ = {around_.executor, stop, ended, owner};
-    child.begin_in(context_);
-    return child.handle_;
-  }
-  // Before it begins: somebody else is to be told of its end.
-  void ends_with(end_function ended) noexcept { around_.ended = ended; }
 
-  // Whether it has forked children of its own, by which it is known when it has ended.
-  bool forks() const noexcept { return forks_; }
-  void begin_to_fork(end_function ended, void* owner) noexcept {
+  // Forking. Before the first of the following; does nothing when it has been called.
+  void begin_to_fork() noexcept {
+    if (forks_) return;
     forks_ = true;
-    around_.ended = ended;
-    around_.owner = owner;
+    taken_ = 0;
+    std::construct_at(&left_, 0);
+    std::construct_at(&trouble_, std::uintptr_t{0});
   }
-  // They have ended: it is told whom it was to be told before.
-  std::coroutine_handle<> end_of_forks(end_function ended, void* owner) noexcept {
-    around_.ended = ended;
-    around_.owner = owner;
-    return end();
+  bool forks() const noexcept { return forks_; }
+  // Begins a child of this task, which is being suspended; returns who goes on. The parent may go
+  // on elsewhere before this returns.
+  //
+  // Here as in end() what is rare is a call at the very end: so what is not needs no stack.
+  std::coroutine_handle<> fork(task_frame& child, after_end then) noexcept {
+    const task_run& run = task_run::of_this_thread();
+    if (context_of_this_thread() != nullptr || context_ != nullptr || run.lane == nullptr ||
+        !run.lane->has_room()) [[unlikely]]
+      return fork_slowly(child, then);
+    bind(child, stopped_by(*this), bits(bond::forked, then));
+    child.context_ = nullptr;
+    std::construct_at(&as_rest, &was_taken);
+    if (run.lane->push_rest_into_room(as_rest)) [[unlikely]]
+      return begin_and_tell(*run.lane, child);
+    return child.handle();
   }
-  // The body has ended, and the last child is to let it go on, to its end. Before the wait.
-  void wait_at_end() noexcept { waits_at_end_ = true; }
-  bool waits_at_end() const noexcept { return waits_at_end_; }
-  // The same as go_on_from(), of a task that waits so.
-  std::coroutine_handle<> end_from(executor_ref from) noexcept;
-  std::coroutine_handle<> end_in_run() noexcept {
-    context_of_this_thread() = context_;
-    return end();
+  // The same, but the parent waits for it.
+  std::coroutine_handle<> call(task_frame& child, after_end then) noexcept {
+    return begin_child(child, stopped_by(*this), bits(bond::called, then));
   }
+  bool has_failed_child() const noexcept {
+    return (trouble_.load(prim::relaxed) & failed_child) != 0;
+  }
+  void fail_child(std::exception_ptr failure) noexcept;
+  // For the join.
+  bool nobody_was_taken() const noexcept { return taken_ == 0; }
+  bool suspend_for_join() noexcept;
+  void end_join() {
+    if (has_forked()) [[unlikely]]
+      settle();
+  }
+  // The end of a run: a parent whose child has been suspended. Null: none is left.
+  static std::coroutine_handle<> take_left(const task_run& run) noexcept;
 
   // A forked child is left by itself, at its end, and by its handle. False: the other has left it
   // before, and the caller destroys the frame.
   bool leave() noexcept { return !is_left_.exchange(true, prim::acq_rel); }
-  // The same at its end, when it is certain that the handle is still to come.
-  void note_left() noexcept { is_left_.store(true, prim::relaxed); }
   // For who has the handle: whether the child has ended.
   bool is_left() const noexcept { return is_left_.load(prim::acquire); }
 
   // Runs the task on this thread, from where it is suspended, until it is suspended again.
   void run_here() noexcept;
   // The same on its executor. The last that the caller does with the task.
-  void go_on() noexcept { around_.executor.post(this); }
+  void go_on() noexcept { executor_.post(std::construct_at(&as_posted, &act)); }
   // The same on this thread, as what a coroutine that stops here returns; or on its executor, if
   // `from` has run on another one. The last as well.
-  std::coroutine_handle<> go_on_from(executor_ref from) noexcept;
+  std::coroutine_handle<> go_on_from(executor_ref from) noexcept {
+    return from == executor_ ? go_on_in_run() : go_on_elsewhere();
+  }
   // The same, by who knows that it is on its executor.
   std::coroutine_handle<> go_on_in_run() noexcept {
     context_of_this_thread() = context_;
-    return handle_;
+    return handle();
   }
   // From now on it belongs to another executor.
-  void move_to(executor_ref where) noexcept { around_.executor = where; }
+  void move_to(executor_ref where) noexcept { executor_ = where; }
+  // By a run: the body has ended before, and the last child behind it.
+  std::coroutine_handle<> end_in_run() noexcept {
+    context_of_this_thread() = context_;
+    return end();
+  }
 
   // Before it is suspended: what it did to the thread's context goes with it.
   void note_context() noexcept {
@@ -200,33 +280,77 @@ class HEDDLE_API task_frame : public job {
       set_context(now);
   }
 
-  std::coroutine_handle<> handle() const noexcept { return handle_; }
-  executor_ref executor() const noexcept { return around_.executor; }
-  stopped_by who_stops() const noexcept { return around_.stop; }
+  // The same whatever the task returns: a promise lies where the alignment of a pointer pair puts
+  // it.
+  std::coroutine_handle<> handle() noexcept {
+    return std::coroutine_handle<task_frame>::from_promise(*this);
+  }
+  executor_ref executor() const noexcept { return executor_; }
+  stopped_by who_stops() const noexcept { return stop_; }
   // Null when nobody can stop it. Throws std::bad_alloc.
-  const prim::stop_token* stop() const { return around_.stop.token(); }
-  bool stop_requested() const noexcept { return around_.stop.requested(); }
-  end_function told_at_end() const noexcept { return around_.ended; }
-  void* owner() const noexcept { return around_.owner; }
+  const prim::stop_token* stop() const { return stop_.token(); }
+  bool stop_requested() const noexcept { return stop_.requested(); }
+  // Of one that was begun as a child.
+  task_frame& parent() const noexcept { return *reinterpret_cast<task_frame*>(bond_ & ~marks); }
+
+  // Whether it has ended with an exception, and which.
+  bool failed() const noexcept { return failed_; }
+  std::exception_ptr take_error() noexcept { return std::exchange(outcome_.error, nullptr); }
+  // Also where it has ended otherwise.
+  void fail(std::exception_ptr failure) noexcept {
+    std::construct_at(&outcome_.error, std::move(failure));
+    failed_ = true;
+  }
 
   // Whether its executor has refused to run it, so that it goes on on the thread that was told so;
   // asked once.
-  bool take_refusal() noexcept { return std::exchange(refused_, false); }
+  bool take_refusal() noexcept {
+    if (!refused_) [[likely]]
+      return false;
+    refused_ = false;
+    return true;
+  }
 
   // Throws cancelled.
   [[noreturn]] static void throw_refused();
 
  protected:
-  explicit task_frame(std::coroutine_handle<> handle) noexcept : job(&act), handle_(handle) {}
+  // Of what a task returns there is room for a word here. An error takes the place of a value.
+  static constexpr std::size_t word_bytes = sizeof(void*);
+  union outcome {
+    outcome() noexcept {}  // NOLINT(modernize-use-equals-default): holds nothing at first
+    ~outcome() {}          // NOLINT(modernize-use-equals-default)
+    std::byte value[word_bytes];
+    void* place;
+    std::exception_ptr error;
+  };
+
+  task_frame() noexcept {}  // NOLINT(modernize-use-equals-default): of unions
   ~task_frame() {
     if (context_ != nullptr) [[unlikely]]
       context_->release(context_);
-    if (first_context_ != nullptr) [[unlikely]]
+    if (has_changed_context_ && first_context_ != nullptr) [[unlikely]]
       first_context_->release(first_context_);
+    if (failed_) [[unlikely]]
+      std::destroy_at(&outcome_.error);
+    if (forks_) {
+      std::destroy_at(&left_);
+      std::destroy_at(&trouble_);
+    }
   }
 
  private:
-  static constexpr std::size_t alignment = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
+  friend stopped_by;
+
+  static constexpr std::uintptr_t marks = 7;  // in `bond_`
+  static constexpr std::uintptr_t bits(bond b, after_end then) noexcept {
+    return static_cast<std::uintptr_t>(b) | static_cast<std::uintptr_t>(then);
+  }
+
+  // The word of trouble: whether a child has failed, or the parent, and where more is told.
+  struct trouble;
+  static constexpr std::uintptr_t failed_child = 1;
+  static constexpr std::uintptr_t given_up = 2;
 
   struct at_end {
     bool await_ready() const noexcept { return false; }
@@ -238,10 +362,82 @@ class HEDDLE_API task_frame : public job {
     void await_resume() const noexcept {}
   };
 
+  std::coroutine_handle<> begin_child(task_frame& child, stopped_by stop,
+                                      std::uintptr_t marked) noexcept {
+    note_context();
+    bind(child, stop, marked);
+    child.begin_in(context_);
+    return child.handle();
+  }
+  void bind(task_frame& child, stopped_by stop, std::uintptr_t marked) noexcept {
+    std::construct_at(&child.executor_, executor_);
+    std::construct_at(&child.stop_, stop);
+    child.bond_ = reinterpret_cast<std::uintptr_t>(this) | marked;
+  }
+  std::coroutine_handle<> fork_slowly(task_frame& child, after_end then) noexcept;
+  static std::coroutine_handle<> begin_and_tell(fork_lane& lane, task_frame& child) noexcept;
+  std::coroutine_handle<> go_on_elsewhere() noexcept;
+  // It was to be forked, but nobody could take the parent.
+  void parent_waits() noexcept { bond_ |= static_cast<std::uintptr_t>(bond::called); }
+
+  // Whether there is something to be settled by a join, or at the end.
+  bool has_forked() const noexcept {
+    return forks_ && (taken_ != 0 || trouble_.load(prim::relaxed) != 0);
+  }
+
   // Whoever waits for its end is told.
-  std::coroutine_handle<> end() noexcept { return around_.ended(*this); }
+  std::coroutine_handle<> end() noexcept {
+    if (has_forked()) [[unlikely]]
+      return end_behind_children();
+    return tell();
+  }
+  std::coroutine_handle<> tell() noexcept {
+    const auto how = static_cast<bond>(bond_ & 3);
+    if (how == bond::awaited) return parent().go_on_from(executor_);
+    return how == bond::forked ? end_forked() : tell_others();
+  }
+  std::coroutine_handle<> end_forked() noexcept {
+    const task_run& run = task_run::of_this_thread();
+    if (failed_) [[unlikely]]
+      return end_failed();
+    if (run.lane == nullptr || run.lane->height() == run.floor) [[unlikely]]
+      return end_behind_theft();
+    if (!run.lane->begin_to_take_back()) [[unlikely]]
+      return end_among_thieves(*run.lane);
+    return end_with_parent();
+  }
+  // Nobody has taken the parent, and it is back.
+  std::coroutine_handle<> end_with_parent() noexcept {
+    if (is_dropped()) return end_dropped();
+    is_left_.store(true, prim::relaxed);  // the handle is still to come
+    return parent().go_on_in_run();
+  }
+  std::coroutine_handle<> end_behind_children() noexcept;
+  std::coroutine_handle<> tell_others() noexcept;
+  std::coroutine_handle<> end_failed() noexcept;
+  std::coroutine_handle<> end_among_thieves(fork_lane& lane) noexcept;
+  std::coroutine_handle<> end_behind_theft() noexcept;
+  std::coroutine_handle<> end_dropped() noexcept;
+  std::coroutine_handle<> end_called() noexcept;
+  bool is_dropped() const noexcept {
+    return (bond_ & static_cast<std::uintptr_t>(after_end::dropped)) != 0;
+  }
+  // The child counts, which the parent did not wait for. The last that the child does with it.
+  std::coroutine_handle<> count_down(executor_ref ran_on) noexcept;
+  std::coroutine_handle<> end_from(executor_ref from) noexcept;
+  bool settle_at_end() noexcept;
+  void settle();
+  // For a parent that fails between a fork and the join.
+  void give_up() noexcept;
+  // Behind the end of all children: the first failure, or null.
+  std::exception_ptr take_failure() noexcept;
+  void tell_of_failure() noexcept;
+  static trouble* trouble_of(std::uintptr_t word) noexcept;
+  trouble& find_trouble();
+  void make_trouble();
+
   static void act(job* j, verb v) noexcept;
-  static std::coroutine_handle<> go_on_with_parent(task_frame& child) noexcept;
+  static void was_taken(fork_entry* e, fork_lane& thief) noexcept;
   static void*& context_of_this_thread() noexcept {
     return prim::inlined_thread_values()[static_cast<unsigned>(prim::thread_slot::context)];
   }
@@ -250,26 +446,33 @@ class HEDDLE_API task_frame : public job {
       first->retain(first);
     context_ = first;
   }
-  // The one in which the task began is kept: a scope of the task's puts it back at its end.
-  void set_context(context_ref other) noexcept {
-    if (other != nullptr) [[unlikely]]
-      other->retain(other);
-    if (!has_changed_context_) {
-      has_changed_context_ = true;
-      first_context_ = context_;
-    } else if (context_ != nullptr) {
-      context_->release(context_);
-    }
-    context_ = other;
-  }
+  void set_context(context_ref other) noexcept;
 
-  const std::coroutine_handle<> handle_;
-  surroundings around_{};
-  context_ref context_ = nullptr;        // retained
-  context_ref first_context_ = nullptr;  // the same, once it is no longer that one
+  union {
+    executor_ref executor_;
+  };
+  union {
+    stopped_by stop_;
+  };
+  std::uintptr_t bond_;  // the parent, or a task_end, with the marks of `bond` and `after_end`
+  context_ref context_ = nullptr;  // retained
+  context_ref first_context_;      // the same, once it is no longer that one
+  std::int64_t taken_;             // this and the next two from the first fork on
+  union {
+    prim::atomic<std::int64_t> left_;
+  };
+  union {
+    prim::atomic<std::uintptr_t> trouble_;
+  };
+
+ protected:
+  outcome outcome_;
+
+ private:
+  bool forks_ = false;
+  bool failed_ = false;
   bool has_changed_context_ = false;
   bool refused_ = false;
-  bool forks_ = false;
   bool waits_at_end_ = false;
   prim::atomic<bool> is_left_{false};
 };

@@ -41,15 +41,17 @@ using gathered_value = std::conditional_t<
 template <class T>
 class gathered final : public task_set::child {
  public:
+  gathered() noexcept : child(&ended) {}
+
   // Throws no_state.
   void start(task_set& set, coro::task<T>&& body) {
-    child::start(set, *task_access::release(body, "gather"), &ended, this);
+    child::start(set, *task_access::release(body, "gather"));
   }
   gathered_value<T> take() { return std::move(*value_); }
 
  private:
-  static std::coroutine_handle<> ended(task_frame& frame) noexcept {
-    auto& self = *static_cast<gathered*>(frame.owner());
+  static std::coroutine_handle<> ended(task_end& end, task_frame& frame) noexcept {
+    auto& self = static_cast<gathered&>(end);
     auto& body = static_cast<task_promise<T>&>(frame);
     const executor_ref ran_on = frame.executor();
     std::exception_ptr failure = body.failed() ? body.take_error() : nullptr;

@@ -20,10 +20,11 @@ namespace detail {
 // The state of a future whose value a task makes. Its claimer runs the task up to its first wait;
 // the task then finishes the state when it ends, wherever that is.
 template <class T>
-class spawned_task final : public typed_state<T> {
+class spawned_task final : public typed_state<T>, private task_end {
  public:
-  spawned_task(executor_ref home, task_promise<T>* body) : typed_state<T>(&act, home), body_(body) {
-    body_->surround({.executor = home, .stop = &token_, .ended = &ended, .owner = this});
+  spawned_task(executor_ref home, task_promise<T>* body)
+      : typed_state<T>(&act, home), task_end(&ended), body_(body) {
+    body_->surround({.executor = home, .stop = &token_, .end = *this});
   }
 
  private:
@@ -45,8 +46,8 @@ class spawned_task final : public typed_state<T> {
     }
   }
 
-  static std::coroutine_handle<> ended(task_frame& frame) noexcept {
-    auto& self = *static_cast<spawned_task*>(frame.owner());
+  static std::coroutine_handle<> ended(task_end& end, task_frame& frame) noexcept {
+    auto& self = static_cast<spawned_task&>(end);
     auto& body = static_cast<task_promise<T>&>(frame);
     std::exception_ptr error = body.failed() ? body.take_error() : nullptr;
     if (error == nullptr) {

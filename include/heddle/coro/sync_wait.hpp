@@ -1,6 +1,7 @@
 // From threads to coroutines: waiting for a task.
 #pragma once
 
+#include <coroutine>
 #include <utility>
 
 #include <heddle/base/executor_ref.hpp>
@@ -22,9 +23,9 @@ namespace detail {
 // leaves a mark there and sleeps. Whoever finds the mark wakes it, and that is the last that anyone
 // does with the object who has posted to it; without the mark the exchange is the last. So it may
 // be destroyed as soon as the last job has been run.
-class HEDDLE_API waiting_loop {
+class HEDDLE_API waiting_loop : private task_end {
  public:
-  explicit waiting_loop(const prim::stop_token& stop) noexcept : stop_(stop) {}
+  explicit waiting_loop(const prim::stop_token& stop) noexcept : task_end(&ended), stop_(stop) {}
   waiting_loop(const waiting_loop&) = delete;
   waiting_loop& operator=(const waiting_loop&) = delete;
 
@@ -36,6 +37,7 @@ class HEDDLE_API waiting_loop {
     last_job() noexcept : job([](job*, verb) noexcept {}) {}
   };
 
+  static std::coroutine_handle<> ended(task_end& self, task_frame& task) noexcept;
   void post(job* j) noexcept;
   job* take() noexcept;
   void sleep() noexcept;

@@ -3,8 +3,11 @@
 
 #include <concepts>
 #include <coroutine>
+#include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <memory>
+#include <new>
 #include <type_traits>
 #include <utility>
 
@@ -34,83 +37,91 @@ class task_outcome : public task_frame {
 
   // What whoever awaits the task gets. Requires: it has ended. Once.
   T take() {
-    if (what_ == holds::error) std::rethrow_exception(std::exchange(result_.error, nullptr));
+    if (this->failed()) [[unlikely]]
+      std::rethrow_exception(this->take_error());
     if constexpr (std::is_reference_v<T>) {
-      return static_cast<T>(*result_.value);
+      return static_cast<T>(*value());
     } else if constexpr (!std::is_void_v<T>) {
-      return std::move(result_.value);
+      return std::move(value());
     }
-  }
-  bool failed() const noexcept { return what_ == holds::error; }
-  std::exception_ptr take_error() noexcept { return std::exchange(result_.error, nullptr); }
-  // It has ended, but fails instead.
-  void fail(std::exception_ptr failure) noexcept {
-    if (what_ == holds::value) std::destroy_at(&result_.value);
-    std::construct_at(&result_.error, std::move(failure));
-    what_ = holds::error;
   }
   // Before it begins: the value goes there as soon as it is made, and is not kept here.
   void put_value_into(kept& place) noexcept {
-    result_.place = &place;
-    what_ = holds::place;
-  }
-
-  void unhandled_exception() noexcept {
-    std::construct_at(&result_.error, std::current_exception());
-    what_ = holds::error;
+    this->outcome_.place = &place;
+    holds_ = holds::place;
   }
 
  protected:
-  explicit task_outcome(std::coroutine_handle<> handle) noexcept : task_frame(handle) {}
+  task_outcome() noexcept = default;
   ~task_outcome() {
-    if (what_ == holds::error) std::destroy_at(&result_.error);
-    if (what_ == holds::value) std::destroy_at(&result_.value);
+    if constexpr (!in_the_frame) {
+      if (holds_ == holds::value) std::destroy_at(&value());
+    }
   }
 
   template <class U>
-  void keep(U&& value) {
+  void keep(U&& made) {
     if constexpr (std::is_move_assignable_v<kept>) {
-      if (what_ == holds::place) {
-        kept& place = *result_.place;
+      if (holds_ == holds::place) {
+        kept& place = *static_cast<kept*>(this->outcome_.place);
         if constexpr (std::is_reference_v<T>) {
-          place = std::addressof(value);
+          place = std::addressof(made);
         } else if constexpr (std::is_same_v<std::remove_cvref_t<U>, kept>) {
-          place = std::forward<U>(value);
+          place = std::forward<U>(made);
         } else {
-          place = kept(std::forward<U>(value));
+          place = kept(std::forward<U>(made));
         }
         return;
       }
     }
     if constexpr (std::is_reference_v<T>) {
-      std::construct_at(&result_.value, std::addressof(value));
+      std::construct_at(&value(), std::addressof(made));
     } else {
-      std::construct_at(&result_.value, std::forward<U>(value));
+      std::construct_at(&value(), std::forward<U>(made));
     }
-    what_ = holds::value;
+    if constexpr (!in_the_frame) holds_ = holds::value;
   }
 
  private:
-  enum class holds : unsigned char { nothing, value, error, place };
+  enum class holds : unsigned char { nothing, value, place };
 
-  union result {
-    result() noexcept {}  // NOLINT(modernize-use-equals-default): holds nothing at first
-    ~result() {}          // NOLINT(modernize-use-equals-default)
-    kept value;
-    std::exception_ptr error;
-    kept* place;
+  // An error may come behind the value, where the task has forked others, and takes its place.
+  static constexpr bool in_the_frame = std::is_trivially_destructible_v<kept> &&
+                                       sizeof(kept) <= task_frame::word_bytes &&
+                                       alignof(kept) <= alignof(void*);
+  // Frames are aligned as memory in general, and no more.
+  static constexpr std::size_t slack = alignof(kept) > frame_alignment
+                                           ? alignof(kept) - frame_alignment
+                                           : 0;
+  struct nowhere {};
+  struct room {
+    alignas(alignof(kept) > frame_alignment ? frame_alignment
+                                            : alignof(kept)) std::byte bytes[sizeof(kept) + slack];
   };
-  holds what_ = holds::nothing;  // beside the last of the frame
-  result result_;
+
+  kept& value() noexcept {
+    if constexpr (in_the_frame) {
+      return *std::launder(reinterpret_cast<kept*>(this->outcome_.value));
+    } else {
+      auto at = reinterpret_cast<std::uintptr_t>(room_.bytes);
+      if constexpr (slack != 0) at = (at + alignof(kept) - 1) & ~(alignof(kept) - 1);
+      return *std::launder(reinterpret_cast<kept*>(at));
+    }
+  }
+
+  holds holds_ = holds::nothing;  // beside the last of the frame
+  [[no_unique_address]] std::conditional_t<in_the_frame, nowhere, room> room_;
 };
 
 template <class T>
 class task_promise final : public task_outcome<T> {
  public:
-  task_promise() noexcept
-      : task_outcome<T>(std::coroutine_handle<task_promise>::from_promise(*this)) {}
+  task_promise() noexcept = default;
 
-  coro::task<T> get_return_object() noexcept { return coro::task<T>(this); }
+  coro::task<T> get_return_object() noexcept {
+    static_assert(alignof(task_promise) <= task_frame::frame_alignment);
+    return coro::task<T>(this);
+  }
 
   template <class U = T>
     requires(std::is_reference_v<T> ? std::is_convertible_v<U &&, T>
@@ -128,8 +139,7 @@ class task_promise final : public task_outcome<T> {
 template <>
 class task_promise<void> final : public task_outcome<void> {
  public:
-  task_promise() noexcept
-      : task_outcome(std::coroutine_handle<task_promise>::from_promise(*this)) {}
+  task_promise() noexcept = default;
 
   coro::task<void> get_return_object() noexcept;
   void return_void() const noexcept {}
@@ -241,9 +251,7 @@ class [[nodiscard]] task_wait {
   }
   // An exception comes through in any case.
   T take() {
-    if (static_cast<task_frame*>(child_->owner())->take_refusal() && !child_->failed()) {
-      task_frame::throw_refused();
-    }
+    if (child_->parent().take_refusal() && !child_->failed()) task_frame::throw_refused();
     return child_->take();
   }
 

@@ -34,19 +34,18 @@ class HEDDLE_API task_set {
   task_set& operator=(const task_set&) = delete;
 
   // One of the children: a job that begins it. It lives in the frame of the parent as well.
-  class HEDDLE_API child : public job {
+  class HEDDLE_API child : public job, public task_end {
    public:
     child(const child&) = delete;
     child& operator=(const child&) = delete;
 
    protected:
-    child() noexcept : job(&act) {}
+    // `ended` destroys the frame and calls has_ended() as its last.
+    explicit child(task_end::function ended) noexcept : job(&act), task_end(ended) {}
     ~child() = default;
 
-    // Gives it to the parent's executor. `ended` destroys the frame and calls has_ended() as its
-    // last.
-    void start(task_set& set, task_frame& frame, task_frame::end_function ended,
-               void* owner) noexcept;
+    // Gives it to the parent's executor.
+    void start(task_set& set, task_frame& frame) noexcept;
     // Null for no failure. Returns who goes on; the child may be gone.
     std::coroutine_handle<> has_ended(executor_ref ran_on, std::exception_ptr failure) noexcept {
       return set_->child_ended(ran_on, std::move(failure));

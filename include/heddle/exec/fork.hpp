@@ -138,6 +138,16 @@ class HEDDLE_API fork_lane {
     return deque_.pop(child);
   }
   void wait_for(fork_job& child) noexcept;
+  // The same as push_rest() where there is room. True: answer() is due.
+  bool has_room() const noexcept { return deque_.has_room(); }
+  bool push_rest_into_room(fork_entry& rest) noexcept {
+    rest.level_ = mark_->level;
+    return deque_.push_into_room(fork_ref::to_rest(rest).word());
+  }
+  void answer() noexcept {
+    deque_.answer();
+    wake();
+  }
   // The owner's: whether the child pushed last is still there for certain, and nobody has asked.
   // Then whoever takes it sees what the owner wrote before.
   bool keeps_newest() const noexcept { return deque_.keeps_newest(); }
@@ -161,6 +171,14 @@ class HEDDLE_API fork_lane {
       return fork_ref(newest).entry();
     prim::fence(prim::acquire);
     return nullptr;
+  }
+  // The same in two steps, by who knows what it is, and that it is not below the floor. False:
+  // thieves are near, and end_taking_back() has to tell whether it was taken.
+  bool begin_to_take_back() noexcept { return deque_.begin_pop(); }
+  bool end_taking_back() noexcept {
+    const bool is_back = deque_.end_pop();
+    if (!is_back) prim::fence(prim::acquire);
+    return is_back;
   }
 
  private:

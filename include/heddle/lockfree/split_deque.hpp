@@ -52,30 +52,46 @@ class split_deque {
   // Throws std::bad_alloc when it must grow and cannot; then nothing has changed.
   // Complexity: constant, amortized.
   bool push(T value) {
-    const std::int64_t bottom = bottom_.load(prim::relaxed);
-    if (bottom == room_until_.get()) [[unlikely]]
-      make_room(bottom);
-    buffer_.load(prim::relaxed)->slot(bottom).store(value, prim::relaxed);
-    bottom_.store(bottom + 1, prim::release);
-    prim::light_fence();
-    if (!asked_.load(prim::relaxed)) [[likely]]
+    if (!has_room()) [[unlikely]]
+      make_room(bottom_.load(prim::relaxed));
+    if (!push_into_room(value)) [[likely]]
       return false;
-    answer(bottom + 1);
+    answer();
     return true;
   }
 
+  // Owner: push() in steps, for code that must not call anything in between. When there is room it
+  // cannot throw; true: answer() is due.
+  bool has_room() const noexcept { return bottom_.load(prim::relaxed) != room_until_.get(); }
+  bool push_into_room(T value) noexcept {
+    const std::int64_t bottom = bottom_.load(prim::relaxed);
+    buffer_.load(prim::relaxed)->slot(bottom).store(value, prim::relaxed);
+    bottom_.store(bottom + 1, prim::release);
+    prim::light_fence();
+    return asked_.load(prim::relaxed);
+  }
+  void answer() noexcept { answer(bottom_.load(prim::relaxed)); }
+
   // Owner: takes the newest value. False when there is none.
   bool pop(T& value) noexcept {
+    const std::int64_t bottom = bottom_.load(prim::relaxed) - 1;
+    if (!begin_pop() && !pop_at_split(bottom)) [[unlikely]]
+      return false;
+    value = buffer_.load(prim::relaxed)->slot(bottom).load(prim::relaxed);
+    return true;
+  }
+
+  // Owner: pop() in steps, without the value. True: it is taken. False: end_pop() is due, and
+  // tells.
+  bool begin_pop() noexcept {
     const std::int64_t bottom = bottom_.load(prim::relaxed) - 1;
     // Release, as in push: a thief that reads this end must see the values below it.
     bottom_.store(bottom, prim::release);
     // The claim on `bottom` must be visible to a thief whose claim on the private part is not.
     prim::light_fence();
-    if (split_.load(prim::relaxed) > bottom && !pop_at_split(bottom)) [[unlikely]]
-      return false;
-    value = buffer_.load(prim::relaxed)->slot(bottom).load(prim::relaxed);
-    return true;
+    return split_.load(prim::relaxed) <= bottom;
   }
+  bool end_pop() noexcept { return pop_at_split(bottom_.load(prim::relaxed)); }
 
   // Owner, of a deque that is not empty: whether the newest value is nobody else's yet, and nobody
   // has asked for anything. Then whoever takes it sees what the owner wrote before this call.
