@@ -1,9 +1,15 @@
 #include <heddle/prim/allocation.hpp>
 #include <heddle/prim/cells.hpp>
+#include <heddle/prim/inlined_cells.hpp>
 
 #if HEDDLE_MODEL || HEDDLE_ASAN
 
 namespace heddle::inline HEDDLE_ABI::prim {
+
+#if !HEDDLE_MODEL
+// For programs that are not under AddressSanitizer: always null.
+constinit thread_local detail::cell_shelf* detail::my_shelves = nullptr;
+#endif
 
 void* allocate_cell(std::size_t bytes, std::size_t alignment) { return allocate(bytes, alignment); }
 

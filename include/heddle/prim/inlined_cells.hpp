@@ -63,11 +63,13 @@ struct alignas(cell_unit) cell_shelf {
   alignas(cell_unit) atomic<cell_bundle*> returned{nullptr};
 };
 
-#if !HEDDLE_MODEL && !HEDDLE_ASAN
+#if !HEDDLE_MODEL
 // The thread's shelves, one for each size, while it has some; found as thread_table is.
 HEDDLE_API extern constinit thread_local cell_shelf* my_shelves
     __attribute__((tls_model("initial-exec")));
+#endif
 
+#if !HEDDLE_MODEL && !HEDDLE_ASAN
 // Null: there is none, or it takes a call to know; or the size is none of theirs.
 inline cell_shelf* shelf_for(std::size_t bytes, std::size_t alignment) noexcept {
 #if defined(__clang__) && __clang_major__ < 19
