@@ -48,11 +48,13 @@ TEST(coro_frames, are_recycled) {
 
 TEST(coro_frames, without_memory_the_call_throws_and_nothing_has_begun) {
   SKIP_UNLESS_ALLOCATIONS_FAIL();
+  // A compiler that sees the whole life of a task needs no memory for it.
+  task<char> (*const volatile unseen)() = &large;
   bool thrown = false;
   {
     const failing_allocations none(0);
     try {
-      static_cast<void>(large());
+      static_cast<void>(unseen());
     } catch (const std::bad_alloc&) {
       thrown = true;
     }
