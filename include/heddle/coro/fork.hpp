@@ -34,16 +34,17 @@ class fork_wait {
   transfer await_suspend(std::coroutine_handle<P> parent) noexcept {
     task_frame& frame = parent.promise();
     if (frame.has_failed_child()) [[unlikely]]
-      return drop(parent);
+      return transfer_to<transfer>(drop(parent));
     return transfer_to<transfer>(frame.fork(*child_, task_frame::after_end::dropped));
   }
   void await_resume() const noexcept {}
 
  protected:
-  // What follows a failure need not begin.
-  transfer drop(std::coroutine_handle<> parent) const noexcept {
+  // What follows a failure need not begin. (Not a transfer: that is another type in code without
+  // optimization, and this is no template, so one program has one of it.)
+  std::coroutine_handle<> drop(std::coroutine_handle<> parent) const noexcept {
     child_->handle().destroy();
-    return transfer_to<transfer>(parent);
+    return parent;
   }
 
   task_frame* const child_;
@@ -59,7 +60,7 @@ class call_wait : fork_wait {
   transfer await_suspend(std::coroutine_handle<P> parent) noexcept {
     task_frame& frame = parent.promise();
     if (frame.has_failed_child()) [[unlikely]]
-      return drop(parent);
+      return transfer_to<transfer>(drop(parent));
     return transfer_to<transfer>(frame.call(*child_, task_frame::after_end::dropped));
   }
 };
