@@ -176,6 +176,9 @@ class HEDDLE_API task_frame : private frame_place {
   enum class after_end : std::uintptr_t { kept = 0, dropped = 4 };
 
   static constexpr std::size_t frame_alignment = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
+  // Frames begin with two pointers. A promise aligned to more than that lies farther behind, where
+  // handle() does not look for it.
+  static constexpr std::size_t promise_alignment = 2 * sizeof(void*);
 
   // Frames come from the cells of their threads, and find their way back there.
   static void* operator new(std::size_t bytes) {

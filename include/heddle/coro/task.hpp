@@ -89,14 +89,14 @@ class task_outcome : public task_frame {
   static constexpr bool in_the_frame = std::is_trivially_destructible_v<kept> &&
                                        sizeof(kept) <= task_frame::word_bytes &&
                                        alignof(kept) <= alignof(void*);
-  // Frames are aligned as memory in general, and no more.
-  static constexpr std::size_t slack = alignof(kept) > frame_alignment
-                                           ? alignof(kept) - frame_alignment
+  static constexpr std::size_t slack = alignof(kept) > promise_alignment
+                                           ? alignof(kept) - promise_alignment
                                            : 0;
   struct nowhere {};
   struct room {
-    alignas(alignof(kept) > frame_alignment ? frame_alignment
-                                            : alignof(kept)) std::byte bytes[sizeof(kept) + slack];
+    alignas(alignof(kept) > promise_alignment
+                ? promise_alignment
+                : alignof(kept)) std::byte bytes[sizeof(kept) + slack];
   };
 
   kept& value() noexcept {
@@ -119,7 +119,7 @@ class task_promise final : public task_outcome<T> {
   task_promise() noexcept = default;
 
   coro::task<T> get_return_object() noexcept {
-    static_assert(alignof(task_promise) <= task_frame::frame_alignment);
+    static_assert(alignof(task_promise) <= task_frame::promise_alignment);
     return coro::task<T>(this);
   }
 
