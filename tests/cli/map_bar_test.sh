@@ -53,5 +53,5 @@ bars | tail -1 | grep -q '2 failed' || fail "failures in the bar: $(bars | tail 
 
 # A regular file gives an estimate, marked as one, until its end has been read.
 seq -f 'a line of input that takes some room %06g' 20000 >inputs
-on_terminal "'$HEDDLE' map --bar -j2 --halt now,fail=1 --shell 'sleep 0.3; exit 1' <inputs; true"
+on_terminal "'$HEDDLE' map --bar -j2 --halt now,fail=1 --shell './appears \"[0-9]/~[12][0-9]{4} \"; exit 1' <inputs; true"
 bars | grep -qE '[0-9]+/~(1|2)[0-9]{4} ' || fail "no estimate: $(bars | head -3)"
