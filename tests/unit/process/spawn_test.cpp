@@ -23,6 +23,19 @@ completed finish(command what, spawn_options options = {}) {
   return spawn(thread.loop(), std::move(what), std::move(options)).get();
 }
 
+// The same of a command that is to reach its timeout, with longer ones where it was not up before.
+template <class Make, class Up>
+completed finish_at_timeout(Make what, std::chrono::milliseconds grace, Up was_up) {
+  completed c;
+  for (std::chrono::milliseconds time = 100ms; time < 1min; time *= 2) {
+    c = finish(what(), {.collect = capture::output, .timeout = time, .grace = grace});
+    if (was_up(c)) break;
+  }
+  return c;
+}
+
+bool wrote(const completed& c) { return !c.out.empty(); }
+
 // Bytes that repeat late and look like no text.
 std::string noise(std::size_t size) {
   std::string text(size, '\0');
@@ -153,17 +166,18 @@ TEST(spawn, rejects_contradictions) {
 }
 
 TEST(spawn, a_timeout_asks_first) {
-  const completed c = finish(shell("trap 'echo asked; exit 9' TERM; sleep 1000 & wait"),
-                             {.timeout = 100ms, .grace = 1h});
+  const completed c = finish_at_timeout(
+      [] { return shell("trap 'echo asked; exit 9' TERM; echo up; sleep 1000 & wait"); }, 1h,
+      wrote);
   EXPECT_TRUE(c.timed_out);
-  EXPECT_EQ(c.out, "asked\n");
+  EXPECT_EQ(c.out, "up\nasked\n");
   EXPECT_EQ(c.report.status, 9);
   EXPECT_FALSE(c.success());
 }
 
 TEST(spawn, a_timeout_kills_what_does_not_listen) {
-  const completed c = finish(shell("trap '' TERM; echo started; while :; do sleep 1000; done"),
-                             {.timeout = 100ms, .grace = 50ms});
+  const completed c = finish_at_timeout(
+      [] { return shell("trap '' TERM; echo up; while :; do sleep 1000; done"); }, 50ms, wrote);
   EXPECT_TRUE(c.timed_out);
   EXPECT_EQ(c.report.signal, SIGKILL);
 }
@@ -177,8 +191,9 @@ TEST(spawn, a_stopped_command_hears_of_its_timeout_too) {
 TEST(spawn, a_timeout_reaches_descendants_that_outlive_the_command) {
   witness w;
   // The shell ends at once; its child ignores SIGTERM and keeps the collected output open.
-  const completed c = finish(w.watched(shell("(trap '' TERM; exec sleep 1000) & exit 6")),
-                             {.collect = capture::output, .timeout = 100ms, .grace = 50ms});
+  const completed c = finish_at_timeout(
+      [&] { return w.watched(shell("(trap '' TERM; echo up; exec sleep 1000) & exit 6")); }, 50ms,
+      [](const completed& seen) { return wrote(seen) && seen.report.status == 6; });
   EXPECT_TRUE(c.timed_out);
   EXPECT_EQ(c.report.status, 6) << "how the command itself ended";
   w.all_gone();
@@ -190,12 +205,10 @@ TEST(spawn, waits_for_descendants_that_write_on) {
 }
 
 TEST(spawn, ends_in_time_though_its_output_is_held_by_a_process_outside_the_group) {
-  completed c;
-  for (auto time = 300ms; c.out.empty(); time *= 2) {  // which may not do for the process to begin
-    c = finish(shell("setsid -w sh -c 'echo $$; exec sleep 1000' & wait"),
-               {.timeout = time, .grace = 10ms});
-    EXPECT_TRUE(c.timed_out);
-  }
+  const completed c = finish_at_timeout(
+      [] { return shell("setsid -w sh -c 'echo $$; exec sleep 1000' & wait"); }, 10ms, wrote);
+  EXPECT_TRUE(c.timed_out);
+  ASSERT_TRUE(wrote(c));
   ::kill(std::stoi(c.out), SIGKILL);
 }
 
