@@ -298,10 +298,10 @@ class HEDDLE_API task_frame : private frame_place {
 
   // Whether it has ended with an exception, and which.
   bool failed() const noexcept { return failed_; }
-  std::exception_ptr take_error() noexcept { return std::exchange(outcome_.error, nullptr); }
+  std::exception_ptr take_error() noexcept { return std::exchange(error_or_value.error, nullptr); }
   // Also where it has ended otherwise.
   void fail(std::exception_ptr failure) noexcept {
-    std::construct_at(&outcome_.error, std::move(failure));
+    std::construct_at(&error_or_value.error, std::move(failure));
     failed_ = true;
   }
 
@@ -335,7 +335,7 @@ class HEDDLE_API task_frame : private frame_place {
     if (has_changed_context_ && first_context_ != nullptr) [[unlikely]]
       first_context_->release(first_context_);
     if (failed_) [[unlikely]]
-      std::destroy_at(&outcome_.error);
+      std::destroy_at(&error_or_value.error);
     if (forks_) {
       std::destroy_at(&left_);
       std::destroy_at(&trouble_);
@@ -451,6 +451,7 @@ class HEDDLE_API task_frame : private frame_place {
   }
   void set_context(context_ref other) noexcept;
 
+  // NOLINTBEGIN(readability-identifier-naming): what is in them is private, too
   union {
     executor_ref executor_;
   };
@@ -467,9 +468,10 @@ class HEDDLE_API task_frame : private frame_place {
   union {
     prim::atomic<std::uintptr_t> trouble_;
   };
+  // NOLINTEND(readability-identifier-naming)
 
  protected:
-  outcome outcome_;
+  outcome error_or_value;
 
  private:
   bool forks_ = false;

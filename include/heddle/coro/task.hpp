@@ -47,7 +47,7 @@ class task_outcome : public task_frame {
   }
   // Before it begins: the value goes there as soon as it is made, and is not kept here.
   void put_value_into(kept& place) noexcept {
-    this->outcome_.place = &place;
+    this->error_or_value.place = &place;
     holds_ = holds::place;
   }
 
@@ -63,7 +63,7 @@ class task_outcome : public task_frame {
   void keep(U&& made) {
     if constexpr (std::is_move_assignable_v<kept>) {
       if (holds_ == holds::place) {
-        kept& place = *static_cast<kept*>(this->outcome_.place);
+        kept& place = *static_cast<kept*>(this->error_or_value.place);
         if constexpr (std::is_reference_v<T>) {
           place = std::addressof(made);
         } else if constexpr (std::is_same_v<std::remove_cvref_t<U>, kept>) {
@@ -101,7 +101,7 @@ class task_outcome : public task_frame {
 
   kept& value() noexcept {
     if constexpr (in_the_frame) {
-      return *std::launder(reinterpret_cast<kept*>(this->outcome_.value));
+      return *std::launder(reinterpret_cast<kept*>(this->error_or_value.value));
     } else {
       auto at = reinterpret_cast<std::uintptr_t>(room_.bytes);
       if constexpr (slack != 0) at = (at + alignof(kept) - 1) & ~(alignof(kept) - 1);
