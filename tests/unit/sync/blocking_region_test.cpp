@@ -237,6 +237,38 @@ TEST(wait_for_completion, does_not_wait_when_enter_throws) {
   EXPECT_THAT(d.log, IsEmpty());
 }
 
+TEST(wait_regardless, is_announced_where_that_is_allowed) {
+  const heddle_test::watchdog dog;
+  recording_delegate d;
+  completion c;
+  d.inside_enter = [&] { c.complete(); };
+  EXPECT_TRUE(heddle::wait_regardless(c, wait_kind::future));
+  EXPECT_THAT(d.log, ElementsAre("enter a future", "leave a future"));
+}
+
+TEST(wait_regardless, waits_unannounced_where_enter_throws) {
+  const heddle_test::watchdog dog;
+  recording_delegate d;
+  d.refuse = true;
+  completion c;
+  EXPECT_FALSE(heddle::wait_regardless(c, wait_kind::future, prim::clock::now() + 1ms));
+  std::thread completing;
+  d.inside_enter = [&] { completing = std::thread([&c] { c.complete(); }); };
+  EXPECT_TRUE(heddle::wait_regardless(c, wait_kind::future));
+  if (completing.joinable()) completing.join();
+  EXPECT_TRUE(c.done());
+  EXPECT_THAT(d.log, IsEmpty());
+  EXPECT_EQ(heddle::current_blocking_delegate(), &d) << "it is in place again";
+  // Whatever it is that waits: called anew, and its result returned.
+  int calls = 0;
+  const auto second_time = [&] {
+    if (++calls == 1) throw heddle::would_starve("no spare worker");
+    EXPECT_EQ(heddle::current_blocking_delegate(), nullptr);
+    return calls;
+  };
+  EXPECT_EQ(heddle::wait_regardless(second_time), 2);
+}
+
 // The event happens while enter() throws: the wake-up is received before the node dies.
 TEST(wait_for_completion, survives_a_completion_while_enter_throws) {
   const heddle_test::watchdog dog;
