@@ -1,18 +1,27 @@
 # heddle_join_sources(target): with HEDDLE_UNITY, compiles the sources of a room as one. What costs most
-# in compiling them, and in having clang-tidy read them, is the headers that they share. Users' builds
-# and that of the release tests compile each source alone, which shows that it includes what it uses.
+# in compiling them, and in having clang-tidy read them, is the headers that they share. Users' builds,
+# the release's among them, compile each source of the library and of the command alone, which shows
+# that it includes what it uses.
 #
-# Left alone are rooms whose sources give different things of their own the same short name. Without
+# Apart are sources that give things of their own a short name that another of the room has. Without
 # -Wshadow: one source's name is in the other's scope here; the release build warns of what is shadowed.
 # And g++ takes an included source for a header, which should not name what is local to it.
-option(HEDDLE_UNITY "Compile the sources of a room together" OFF)
-set(heddle_joined_rooms heddle base kernel probe sync queue future data exec algorithm coro process pattern)
-set(heddle_not_joined profile.cpp pool_sizing.cpp report.cpp
-  cgroup.cpp flight.cpp schedstat.cpp topology.cpp usage.cpp wait_board.cpp lock_probe.cpp per_thread.cpp
-  profile_commands.cpp profile_options.cpp profile_run.cpp surroundings.cpp)
+set(HEDDLE_UNITY OFF CACHE STRING "Compile sources of a room together: ON, tests (of tests alone), OFF")
+set(heddle_joined_rooms
+  heddle base prim kernel probe sizing sync queue future data exec algorithm coro process pattern watch)
+# What does not go with its own room goes with that of others.
+set(heddle_joined_apart_1 exec/profile.cpp kernel/cgroup.cpp data/flight.cpp sizing/measurement.cpp
+  watch/wait_graph.cpp)
+set(heddle_joined_apart_2 exec/pool_sizing.cpp kernel/schedstat.cpp kernel/topology.cpp
+  probe/per_thread.cpp probe/wait_board.cpp sizing/formulas.cpp)
+set(heddle_joined_apart_3 kernel/usage.cpp probe/lock_probe.cpp sizing/headroom.cpp)
+set(heddle_joined_apart_4 heddle/profile.cpp heddle/profile_options.cpp heddle/profile_run.cpp
+  heddle/surroundings.cpp)
+set(heddle_joined_apart_5 heddle/profile_commands.cpp)
+set(heddle_joined_apart_6 heddle/report.cpp)
 
 function(heddle_join_sources target)
-  if(NOT HEDDLE_UNITY)
+  if(NOT HEDDLE_UNITY OR HEDDLE_UNITY STREQUAL "tests")
     return()
   endif()
   get_target_property(sources ${target} SOURCES)
@@ -20,13 +29,39 @@ function(heddle_join_sources target)
     cmake_path(GET source FILENAME file)
     cmake_path(GET source PARENT_PATH folder)
     cmake_path(GET folder FILENAME room)
-    if(room IN_LIST heddle_joined_rooms AND NOT file IN_LIST heddle_not_joined)
-      if(file MATCHES "^(pool|map)_")
-        string(APPEND room _${CMAKE_MATCH_1})
+    set(group ${room})
+    if(file MATCHES "^(pool|map)_")
+      string(APPEND group _${CMAKE_MATCH_1})
+    endif()
+    foreach(apart RANGE 1 6)
+      if("${room}/${file}" IN_LIST heddle_joined_apart_${apart})
+        set(group apart_${apart})
       endif()
-      set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${room})
+    endforeach()
+    if(room IN_LIST heddle_joined_rooms)
+      set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${group})
     endif()
   endforeach()
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
   target_compile_options(${target} PRIVATE -Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+endfunction()
+
+# heddle_join_tests(target): likewise the sources of a test program, some at a time. What costs most
+# here is to compile, again and again, what they instantiate.
+set(heddle_tests_not_joined context_test.cpp context_travels_test.cpp per_thread_test.cpp
+  queues_test.cpp size_search_test.cpp)
+
+function(heddle_join_tests target)
+  if(NOT HEDDLE_UNITY)
+    return()
+  endif()
+  get_target_property(sources ${target} SOURCES)
+  foreach(source IN LISTS sources)
+    cmake_path(GET source FILENAME file)
+    if(file IN_LIST heddle_tests_not_joined)
+      set_source_files_properties(${source} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    endif()
+  endforeach()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
+  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
 endfunction()

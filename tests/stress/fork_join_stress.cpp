@@ -34,7 +34,7 @@ using namespace std::chrono_literals;
 class fork_join_stress : public heddle_test::pool_test {};
 
 // A tree whose shape follows from its seed, so that each node knows how much is below it.
-struct tree {
+struct grown_tree {
   std::uint64_t seed;
   int depth;
 
@@ -46,14 +46,14 @@ struct tree {
   }
   bool is_leaf() const noexcept { return depth == 0 || digest(1) % 8 == 0; }
   // The left side is as deep as can be, the right one anything.
-  tree left() const noexcept { return {digest(2), depth - 1}; }
-  tree right() const noexcept {
+  grown_tree left() const noexcept { return {digest(2), depth - 1}; }
+  grown_tree right() const noexcept {
     return {digest(3), static_cast<int>(digest(4) % static_cast<unsigned>(depth))};
   }
   int size() const { return is_leaf() ? 1 : 1 + left().size() + right().size(); }
 };
 
-void pass_time(const tree& t) {
+void pass_time(const grown_tree& t) {
   switch (t.digest(5) % 64) {
     case 0:
       std::this_thread::sleep_for(std::chrono::microseconds(t.digest(6) % 100));
@@ -66,7 +66,7 @@ void pass_time(const tree& t) {
   }
 }
 
-int visit_by_invoke(const tree& t) {
+int visit_by_invoke(const grown_tree& t) {
   pass_time(t);
   if (t.is_leaf()) return 1;
   int below[2] = {};
@@ -75,7 +75,7 @@ int visit_by_invoke(const tree& t) {
   return 1 + below[0] + below[1];
 }
 
-int visit_by_group(const tree& t) {
+int visit_by_group(const grown_tree& t) {
   pass_time(t);
   if (t.is_leaf()) return 1;
   int below[2] = {};
@@ -96,7 +96,7 @@ TEST_P(fork_join_stress, trees_of_any_shape) {
   run_together(2, [&](unsigned who) {
     heddle::prim::random dice(heddle::prim::next_seed());
     for (int round = 0; round < 40; ++round) {
-      const tree t{dice.below(1u << 30), 14};
+      const grown_tree t{dice.below(1u << 30), 14};
       const int expected = t.size();
       const int visited =
           pool.submit([&] { return who == 0 ? visit_by_invoke(t) : visit_by_group(t); }).get();
@@ -108,17 +108,17 @@ TEST_P(fork_join_stress, trees_of_any_shape) {
   EXPECT_EQ(s.completed, s.submitted);
 }
 
-struct failure {};
+struct node_failed {};
 
 // Whatever is thrown, no callable is alive behind a join.
-void fail_somewhere(const tree& t, std::atomic<int>& running) {
+void fail_somewhere(const grown_tree& t, std::atomic<int>& running) {
   struct presence {
     std::atomic<int>& count;
     explicit presence(std::atomic<int>& c) : count(c) { ++count; }
     ~presence() { --count; }
   } const here(running);
   pass_time(t);
-  if (t.digest(8) % 23 == 0) throw failure();
+  if (t.digest(8) % 23 == 0) throw node_failed();
   if (t.is_leaf()) return;
   if (t.digest(9) % 2 == 0) {
     parallel_invoke([&] { fail_somewhere(t.left(), running); },
@@ -138,11 +138,11 @@ TEST_P(fork_join_stress, failures_anywhere) {
   heddle::prim::random dice(heddle::prim::next_seed());
   int failed = 0;
   for (int round = 0; round < 1'000; ++round) {
-    const tree t{dice.below(1u << 30), 8};
+    const grown_tree t{dice.below(1u << 30), 8};
     std::atomic<int> running = 0;
     try {
       parallel_invoke(pool, [&] { fail_somewhere(t, running); });
-    } catch (const failure&) {
+    } catch (const node_failed&) {
       ++failed;
     }
     ASSERT_EQ(running, 0) << "seed " << t.seed;
@@ -175,7 +175,7 @@ TEST_P(fork_join_stress, shut_down_while_it_forks) {
   for (int round = 0; round < 100; ++round) {
     auto pool = std::make_unique<thread_pool>(options());
     const pool_watchdog dog(*pool);
-    const tree t{dice.below(1u << 30), 10};
+    const grown_tree t{dice.below(1u << 30), 10};
     const int expected = t.size();
     auto result = pool->submit([&] { return visit_by_invoke(t); });
     auto grouped = pool->submit([&] { return visit_by_group(t); });

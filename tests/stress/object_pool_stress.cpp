@@ -38,7 +38,7 @@ struct thing {
   std::uint64_t uses = 0;
   static inline std::atomic<int> alive{0};
 };
-using pool = object_pool<thing>;
+using thing_pool = object_pool<thing>;
 
 class object_pool_stress : public testing::TestWithParam<unsigned> {};
 
@@ -52,13 +52,13 @@ TEST_P(object_pool_stress, every_object_has_one_user_and_none_is_lost) {
   o.initial = 5;
   heddle::counter uses;
   {
-    pool objects(o);
-    heddle::mpmc_queue<pool::lease> given_away;
+    thing_pool objects(o);
+    heddle::mpmc_queue<thing_pool::lease> given_away;
     heddle_test::run_together(GetParam(), [&](unsigned) {
       for (int generation = 0; generation < 4; ++generation) {
         std::thread([&] {
           heddle::prim::random dice(heddle::prim::next_seed());
-          std::vector<pool::lease> mine;
+          std::vector<thing_pool::lease> mine;
           for (int r = 0; r < rounds; ++r) {
             if (mine.size() < 12) {
               mine.push_back(objects.acquire());
@@ -104,7 +104,7 @@ TEST_P(object_pool_stress, the_bound_holds) {
   object_pool_options o;
   o.kept_per_thread = 0;
   o.most = 3;
-  pool objects(o);
+  thing_pool objects(o);
   heddle_test::run_together(GetParam(), [&](unsigned) {
     for (int r = 0; r < 2000; ++r) {
       const auto lease = objects.try_acquire();
@@ -113,7 +113,7 @@ TEST_P(object_pool_stress, the_bound_holds) {
     }
   });
   EXPECT_LE(objects.statistics().peak, 3U);
-  std::array<pool::lease, 3> all{objects.acquire(), objects.acquire(), objects.acquire()};
+  std::array<thing_pool::lease, 3> all{objects.acquire(), objects.acquire(), objects.acquire()};
   EXPECT_FALSE(objects.try_acquire());
 }
 
@@ -126,10 +126,10 @@ TEST_P(object_pool_stress, pools_end_beside_their_leases) {
       object_pool_options o;
       o.kept_per_thread = dice.below(4);
       o.kept_shared = dice.below(4);
-      std::optional<pool> objects(std::in_place, o);
+      std::optional<thing_pool> objects(std::in_place, o);
       std::array<std::thread, 2> users;
       for (std::thread& user : users) {
-        std::vector<pool::lease> leases;
+        std::vector<thing_pool::lease> leases;
         for (int i = 0; i < 3; ++i) leases.push_back(objects->acquire());
         user = std::thread([mine = std::move(leases)]() mutable {
           for (auto& lease : mine) {

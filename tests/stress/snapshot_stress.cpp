@@ -17,10 +17,10 @@ namespace {
 using heddle::snapshot;
 
 // Both halves are always equal in a value that is alive.
-struct pair {
-  explicit pair(std::uint64_t number) : a(number), b(number) { ++alive; }
-  pair(const pair& other) : a(other.a), b(other.b) { ++alive; }
-  ~pair() {
+struct equal_halves {
+  explicit equal_halves(std::uint64_t number) : a(number), b(number) { ++alive; }
+  equal_halves(const equal_halves& other) : a(other.a), b(other.b) { ++alive; }
+  ~equal_halves() {
     a = 0;
     b = 1;
     --alive;
@@ -37,13 +37,13 @@ class snapshot_stress : public testing::TestWithParam<unsigned> {};
 TEST_P(snapshot_stress, readers_against_updates) {
   const heddle_test::watchdog dog;
   constexpr int updates = 200;
-  pair::alive = 0;
+  equal_halves::alive = 0;
   {
-    snapshot<pair> s(pair(1));
+    snapshot<equal_halves> s(equal_halves(1));
     std::atomic<bool> over{false};
     std::thread writer([&] {
       for (int i = 0; i < updates; ++i) {
-        s.update([](const pair& p) { return pair(p.a + 1); });
+        s.update([](const equal_halves& p) { return equal_halves(p.a + 1); });
         if (i % 16 == 0) std::this_thread::yield();
       }
       over = true;
@@ -51,8 +51,8 @@ TEST_P(snapshot_stress, readers_against_updates) {
     heddle_test::run_together(GetParam(), [&](unsigned) {
       heddle::prim::random dice(heddle::prim::next_seed());
       std::uint64_t last = 0;
-      std::vector<snapshot<pair>::guard> held;
-      snapshot<pair>::kept kept;
+      std::vector<snapshot<equal_halves>::guard> held;
+      snapshot<equal_halves>::kept kept;
       while (!over) {
         auto g = s.read();
         EXPECT_EQ(g->a, g->b);
@@ -72,33 +72,33 @@ TEST_P(snapshot_stress, readers_against_updates) {
     });
     writer.join();
     EXPECT_EQ(s.version(), updates + 1U);
-    EXPECT_EQ(pair::alive, 1);
+    EXPECT_EQ(equal_halves::alive, 1);
   }
-  EXPECT_EQ(pair::alive, 0);
+  EXPECT_EQ(equal_halves::alive, 0);
 }
 
 // Guards change hands, and their threads end before them.
 TEST_P(snapshot_stress, guards_go_from_thread_to_thread) {
   const heddle_test::watchdog dog;
-  pair::alive = 0;
+  equal_halves::alive = 0;
   {
-    snapshot<pair> s(pair(1));
+    snapshot<equal_halves> s(equal_halves(1));
     heddle_test::run_together(GetParam(), [&](unsigned) {
       for (int round = 0; round < 25; ++round) {
-        std::optional<snapshot<pair>::guard> theirs;
+        std::optional<snapshot<equal_halves>::guard> theirs;
         std::thread([&] { theirs.emplace(s.read()); }).join();
         auto mine = s.read();
         std::thread other([&s, g = std::move(mine)] {
           EXPECT_EQ(g->a, g.version());
-          s.update([](const pair& p) { return pair(p.a + 1); });
+          s.update([](const equal_halves& p) { return equal_halves(p.a + 1); });
         });
         EXPECT_EQ((*theirs)->a, theirs->version());
         other.join();
       }
     });
-    EXPECT_EQ(pair::alive, 1);
+    EXPECT_EQ(equal_halves::alive, 1);
   }
-  EXPECT_EQ(pair::alive, 0);
+  EXPECT_EQ(equal_halves::alive, 0);
 }
 
 // Subscriptions come and go beside updates from several threads.

@@ -13,12 +13,12 @@ extern "C" [[gnu::weak]] int __interceptor_pthread_create(pthread_t*, const pthr
                                                           void* (*)(void*), void*);
 
 extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
-                              void* (*start)(void*), void* argument) noexcept {
+                              void* (*routine)(void*), void* argument) noexcept {
   if (heddle_test::no_more_threads) return EAGAIN;
   if (&__interceptor_pthread_create != nullptr) {
-    return __interceptor_pthread_create(thread, attributes, start, argument);
+    return __interceptor_pthread_create(thread, attributes, routine, argument);
   }
   using function = int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
   static const auto next = reinterpret_cast<function>(dlsym(RTLD_NEXT, "pthread_create"));
-  return next(thread, attributes, start, argument);
+  return next(thread, attributes, routine, argument);
 }

@@ -57,6 +57,13 @@ class watchdog {
   std::thread thread_;
 };
 
+// What f says, called on a thread of its own.
+inline bool on_another_thread(const std::function<bool()>& f) {
+  bool result = false;
+  std::thread([&] { result = f(); }).join();
+  return result;
+}
+
 // For waits that are to end at their deadline. One of milliseconds may have passed before the wait
 // begins, so it is called again, with more time, until `seen` says that the wait has been there.
 template <class Wait, class Seen>

@@ -7,7 +7,7 @@ namespace {
 using namespace core_model;
 using heddle::mpmc_queue;
 
-constexpr std::size_t unbounded = 1000;
+constexpr std::size_t unlimited = 1000;
 
 // Each of the many atomics of a queue may be read stale: one at a time, then, in the larger bodies.
 model::options one_stale_read() {
@@ -60,7 +60,7 @@ TEST(MpmcQueueModel, WhatOneProducerPushesIsLinearizable) {
         second.join();
         mpmc_queue<int>::consumer from(queue);
         calls.pop(from);
-        model::check(calls.linearizable(unbounded));
+        model::check(calls.linearizable(unlimited));
       },
       one_stale_read());
 }
@@ -113,7 +113,7 @@ TEST(MpmcQueueModel, TheTableGrowsBeneathAConsumer) {
     mpmc_queue<int>::consumer from(queue);
     while (calls.pop(from) != 0) {
     }
-    model::check(calls.linearizable(unbounded));
+    model::check(calls.linearizable(unlimited));
   });
 }
 

@@ -96,7 +96,7 @@ class waited_pool {
 };
 
 template <bool mended>
-void wait_twice() {
+void wait_twice_in_a_pool() {
   waited_pool<mended> pool;
   prim::thread worker([&] { pool.run_one_task(); });
   prim::thread first([&] { pool.wait_for_tasks(); });
@@ -107,7 +107,7 @@ void wait_twice() {
 }
 
 TEST(museum_waiting_pools, two_waiters_for_all_tasks_one_stranded) {
-  museum::show(&wait_twice<false>, museum::deadlock(), &wait_twice<true>);
+  museum::show(&wait_twice_in_a_pool<false>, museum::deadlock(), &wait_twice_in_a_pool<true>);
 }
 
 }  // namespace

@@ -66,7 +66,7 @@ positions positions_of(const std::vector<int>& input, std::size_t block, Where&.
       {.block = block});
 }
 
-const auto sum = [](const auto&, auto values) {
+const auto summed = [](const auto&, auto values) {
   return std::accumulate(values.begin(), values.end(), 0);
 };
 
@@ -102,7 +102,7 @@ TEST(map_reduce, runs_on_the_default_pool_unless_told) {
         on_worker += heddle::default_pool().worker_index().has_value();
         emit(i, i);
       },
-      sum);
+      summed);
   EXPECT_EQ(on_worker, 100);
 }
 
@@ -118,7 +118,7 @@ TEST(map_reduce, runs_on_the_pool_of_the_calling_worker) {
               elsewhere += !pool.worker_index().has_value();
               emit(i, 1);
             },
-            sum);
+            summed);
         EXPECT_EQ(positions_of(input, 0, pool), positions_one_by_one(input));
       })
       .get();
@@ -156,18 +156,19 @@ TEST(map_reduce, maps_an_element_to_any_number_of_pairs) {
       [](int n, auto& emit) {
         for (int i = 0; i != n; ++i) emit(std::to_string(i), n);
       },
-      sum);
+      summed);
   EXPECT_THAT(result, ElementsAre(Pair("0", 6), Pair("1", 5), Pair("2", 3)));
 }
 
 TEST(map_reduce, of_nothing_calls_nothing) {
   thread_pool pool(1U);
   const auto result =
-      map_reduce<int, int>(pool, std::vector<int>(), [](int, auto& emit) { emit(1, 1); }, sum);
+      map_reduce<int, int>(pool, std::vector<int>(), [](int, auto& emit) { emit(1, 1); }, summed);
   EXPECT_TRUE(result.empty());
   EXPECT_EQ(pool.statistics().submitted, 0U);
 
-  const auto no_pairs = map_reduce<int, int>(pool, std::vector<int>{1, 2}, [](int, auto&) {}, sum);
+  const auto no_pairs =
+      map_reduce<int, int>(pool, std::vector<int>{1, 2}, [](int, auto&) {}, summed);
   EXPECT_TRUE(no_pairs.empty());
 }
 
@@ -270,9 +271,9 @@ struct same_hash {
 TEST(map_reduce, tells_keys_of_equal_hash_apart) {
   heddle::inline_executor here;
   const auto map = [](int i, auto& emit) { emit(i / 2, 1); };
-  const auto grouped = map_reduce<int, int, same_hash>(here, std::views::iota(0, 200), map, sum);
+  const auto grouped = map_reduce<int, int, same_hash>(here, std::views::iota(0, 200), map, summed);
   const auto combined =
-      map_reduce<int, int, same_hash>(here, std::views::iota(0, 200), map, std::plus<>(), sum);
+      map_reduce<int, int, same_hash>(here, std::views::iota(0, 200), map, std::plus<>(), summed);
   ASSERT_EQ(grouped.size(), 100U);
   for (int i = 0; i != 100; ++i) EXPECT_EQ(grouped[static_cast<std::size_t>(i)], std::pair(i, 2));
   EXPECT_EQ(combined, grouped);
@@ -298,10 +299,11 @@ struct trouble {
   part where;
   int key;
 };
-const trouble* now = nullptr;
+const trouble* at_hand = nullptr;
 
 void may_throw(part where, int key) {
-  if (now != nullptr && now->where == where && now->key == key) throw std::out_of_range("trouble");
+  if (at_hand != nullptr && at_hand->where == where && at_hand->key == key)
+    throw std::out_of_range("trouble");
 }
 struct throwing_hash {
   std::size_t operator()(int key) const {
@@ -323,7 +325,7 @@ struct payload : counted {
 
 template <class Where>
 auto sums_with_trouble(Where& where, const trouble* what) {
-  now = what;
+  at_hand = what;
   const auto input = std::views::iota(0, 1000) | std::views::transform([](int i) {
                        may_throw(part::iterator, i);
                        return i;
@@ -360,7 +362,7 @@ TEST(map_reduce, rethrows_what_any_of_its_parts_throws_and_keeps_nothing) {
     EXPECT_THROW(sums_with_trouble(here, &what), std::out_of_range) << static_cast<int>(where);
     EXPECT_EQ(counted::alive, 0);
   }
-  now = nullptr;
+  at_hand = nullptr;
 }
 
 TEST(map_reduce, begins_nothing_more_after_an_exception) {
@@ -390,7 +392,7 @@ TEST(map_reduce, is_cancelled_by_a_stop) {
                                   if (++mapped == 15) stop.request_stop();
                                   emit(i, i);
                                 },
-                                sum, {.block = 10, .stop = stop.get_token()});
+                                summed, {.block = 10, .stop = stop.get_token()});
   };
   EXPECT_THROW(run(), heddle::cancelled);
   EXPECT_EQ(mapped, 20);  // the block in which it came is finished
@@ -416,9 +418,9 @@ TEST(map_reduce, refuses_what_is_not_there) {
   const std::vector<int> input{1};
   const auto map = [](int i, auto& emit) { emit(i, i); };
   const heddle::executor_ref none;
-  EXPECT_THROW((map_reduce<int, int>(none, input, map, sum)), std::invalid_argument);
+  EXPECT_THROW((map_reduce<int, int>(none, input, map, summed)), std::invalid_argument);
   const std::function<int(int, int)> null;
-  EXPECT_THROW((map_reduce<int, int>(here, input, map, null, sum)), std::invalid_argument);
+  EXPECT_THROW((map_reduce<int, int>(here, input, map, null, summed)), std::invalid_argument);
 }
 
 TEST(map_reduce, is_done_by_its_caller_when_nobody_else_does_it) {

@@ -27,7 +27,7 @@ namespace {
 using heddle::parallel_invoke;
 using heddle_test::holds_in_child;
 
-heddle::thread_pool_options workers(unsigned n) {
+heddle::thread_pool_options pool_of(unsigned n) {
   heddle::thread_pool_options o;
   o.workers = n;
   return o;
@@ -43,7 +43,7 @@ int fib(int n) {
 
 TEST(parallel_invoke, calls_each_function_once) {
   for (const unsigned n : heddle_test::thread_counts()) {
-    heddle::thread_pool pool(workers(n));
+    heddle::thread_pool pool(pool_of(n));
     int calls[4] = {};
     pool.submit([&] {
           parallel_invoke([&] { ++calls[0]; });
@@ -57,7 +57,7 @@ TEST(parallel_invoke, calls_each_function_once) {
 TEST(parallel_invoke, nests) {
   const heddle_test::watchdog dog;
   for (const unsigned n : heddle_test::thread_counts()) {
-    heddle::thread_pool pool(workers(n));
+    heddle::thread_pool pool(pool_of(n));
     EXPECT_EQ(pool.submit([] { return fib(18); }).get(), 2584);
   }
 }
@@ -84,7 +84,7 @@ TEST(parallel_invoke, runs_on_the_default_pool_when_called_elsewhere) {
 }
 
 TEST(parallel_invoke, runs_on_the_workers_own_pool) {
-  heddle::thread_pool pool(workers(2));
+  heddle::thread_pool pool(pool_of(2));
   const bool inside = pool.submit([&] {
                             bool a = false;
                             bool b = false;
@@ -100,7 +100,7 @@ TEST(parallel_invoke, runs_on_the_workers_own_pool) {
 // may keep the other waiting.
 TEST(parallel_invoke, a_child_is_stolen_while_its_parent_is_in_a_long_leaf) {
   const heddle_test::watchdog dog;
-  heddle::thread_pool pool(workers(2));
+  heddle::thread_pool pool(pool_of(2));
   for (int round = 0; round < 50; ++round) {
     pool.submit([] {
           std::atomic<bool> child_ran{false};
@@ -116,7 +116,7 @@ TEST(parallel_invoke, a_child_is_stolen_while_its_parent_is_in_a_long_leaf) {
 // The same where the leaf blocks: the pool starts a spare.
 TEST(parallel_invoke, a_child_is_stolen_while_its_parent_blocks) {
   const heddle_test::watchdog dog;
-  heddle::thread_pool pool(workers(1));
+  heddle::thread_pool pool(pool_of(1));
   pool.submit([] {
         heddle::promise<void> child_ran;
         auto ran = child_ran.get_future();
@@ -126,7 +126,7 @@ TEST(parallel_invoke, a_child_is_stolen_while_its_parent_blocks) {
 }
 
 TEST(parallel_invoke, rethrows_what_the_called_function_throws) {
-  heddle::thread_pool pool(workers(1));
+  heddle::thread_pool pool(pool_of(1));
   bool first_ran = false;
   auto f = pool.submit([&] {
     parallel_invoke([&] { first_ran = true; }, [] { throw std::runtime_error("second"); });
@@ -136,7 +136,7 @@ TEST(parallel_invoke, rethrows_what_the_called_function_throws) {
 }
 
 TEST(parallel_invoke, rethrows_what_a_child_throws) {
-  heddle::thread_pool pool(workers(1));
+  heddle::thread_pool pool(pool_of(1));
   bool second_ran = false;
   auto f = pool.submit([&] {
     parallel_invoke([] { throw std::runtime_error("first"); }, [&] { second_ran = true; });
@@ -147,7 +147,7 @@ TEST(parallel_invoke, rethrows_what_a_child_throws) {
 
 TEST(parallel_invoke, rethrows_what_a_stolen_child_throws) {
   const heddle_test::watchdog dog;
-  heddle::thread_pool pool(workers(2));
+  heddle::thread_pool pool(pool_of(2));
   auto f = pool.submit([] {
     std::atomic<bool> child_runs{false};
     parallel_invoke(
@@ -167,7 +167,7 @@ TEST(parallel_invoke, loses_no_second_exception) {
   const auto before = heddle::unhandled_count();
   const auto handler = heddle::set_unhandled_handler([](std::exception_ptr) noexcept {});
   {
-    heddle::thread_pool pool(workers(2));
+    heddle::thread_pool pool(pool_of(2));
     auto f = pool.submit([] {
       std::atomic<bool> child_runs{false};
       parallel_invoke(
@@ -197,7 +197,7 @@ TEST(parallel_invoke, recursion_is_not_bounded_by_one_stack) {
   // Sanitizers make frames of a few KiB, of which 256 stacks may not hold a million.
   constexpr int depth = HEDDLE_ASAN || HEDDLE_TSAN ? 100'000 : 1'000'000;
   const heddle_test::watchdog dog;
-  heddle::thread_pool pool(workers(2));
+  heddle::thread_pool pool(pool_of(2));
   EXPECT_EQ(pool.submit([] { return descend(depth); }).get(), depth);
 }
 
@@ -205,7 +205,7 @@ TEST(parallel_invoke, recursion_is_not_bounded_by_one_stack) {
 TEST(parallel_invoke, mixes_with_futures) {
   const heddle_test::watchdog dog;
   for (const unsigned n : heddle_test::thread_counts()) {
-    heddle::thread_pool pool(workers(n));
+    heddle::thread_pool pool(pool_of(n));
     const int sum = pool.submit([&pool] {
                           int a = 0;
                           int b = 0;
@@ -220,8 +220,8 @@ TEST(parallel_invoke, mixes_with_futures) {
 
 TEST(parallel_invoke, runs_on_the_pool_it_is_given) {
   const heddle_test::watchdog dog;
-  heddle::thread_pool pool(workers(2));
-  heddle::thread_pool other(workers(1));
+  heddle::thread_pool pool(pool_of(2));
+  heddle::thread_pool other(pool_of(1));
   const auto both_inside = [&pool] {
     bool a = false;
     bool b = false;
@@ -255,13 +255,13 @@ int alternate(heddle::thread_pool& a, heddle::thread_pool& b, int depth) {
 
 TEST(parallel_invoke, pools_call_each_other) {
   const heddle_test::watchdog dog;
-  heddle::thread_pool a(workers(1));
-  heddle::thread_pool b(workers(2));
+  heddle::thread_pool a(pool_of(1));
+  heddle::thread_pool b(pool_of(2));
   EXPECT_EQ(alternate(a, b, 6), 64);
 }
 
 TEST(parallel_invoke, a_pool_that_is_shut_down_refuses) {
-  heddle::thread_pool pool(workers(1));
+  heddle::thread_pool pool(pool_of(1));
   pool.shutdown();
   bool called = false;
   EXPECT_THROW(parallel_invoke(pool, [&] { called = true; }), heddle::rejected);
@@ -271,11 +271,11 @@ TEST(parallel_invoke, a_pool_that_is_shut_down_refuses) {
 // The task would use the stack of a caller that has left.
 TEST(parallel_invoke, a_worker_that_cannot_be_spared_takes_the_call_back) {
   const heddle_test::watchdog dog;
-  heddle::thread_pool_options o = workers(1);
+  heddle::thread_pool_options o = pool_of(1);
   o.max_spares = 0;
   o.when_starved = heddle::at_spare_cap::fail;
   heddle::thread_pool starved(std::move(o));
-  heddle::thread_pool pool(workers(1));
+  heddle::thread_pool pool(pool_of(1));
   bool called = false;
   {
     const heddle_test::occupied_pool occupied(pool);
@@ -288,7 +288,7 @@ TEST(parallel_invoke, a_worker_that_cannot_be_spared_takes_the_call_back) {
 
 TEST(parallel_invoke, in_the_submitters_stead_where_the_pool_says_so) {
   const heddle_test::watchdog dog;
-  heddle::thread_pool_options o = workers(1);
+  heddle::thread_pool_options o = pool_of(1);
   o.queue_capacity = 1;
   o.overflow = heddle::when_full::run_in_caller;
   heddle::thread_pool pool(std::move(o));
@@ -302,7 +302,7 @@ TEST(parallel_invoke, in_the_submitters_stead_where_the_pool_says_so) {
 // What is forked off is as urgent as the task that forks, whoever runs it.
 TEST(parallel_invoke, a_stolen_child_has_its_parents_priority) {
   const heddle_test::watchdog dog;
-  heddle::thread_pool pool(workers(2));
+  heddle::thread_pool pool(pool_of(2));
   const auto before = pool.statistics().levels[2].submitted;
   pool.submit(heddle::priority::high,
               [&] {
@@ -325,7 +325,7 @@ TEST(parallel_invoke, a_stolen_child_has_its_parents_priority) {
 // A child is no task: its parent is one. It counts as stolen.
 TEST(parallel_invoke, statistics_count_tasks_and_thefts) {
   const heddle_test::watchdog dog;
-  heddle::thread_pool pool(workers(2));
+  heddle::thread_pool pool(pool_of(2));
   pool.submit([] {
         std::atomic<bool> child_ran = false;
         parallel_invoke([&] { child_ran = true; },
@@ -344,7 +344,7 @@ TEST(parallel_invoke, statistics_count_tasks_and_thefts) {
 // Their parent has begun, and waits for them.
 TEST(parallel_invoke, a_pool_that_cancels_still_runs_children) {
   const heddle_test::watchdog dog;
-  heddle::thread_pool pool(workers(2));
+  heddle::thread_pool pool(pool_of(2));
   std::atomic<bool> child_ran = false;
   auto f = pool.submit([&](const std::stop_token& stop) {
     while (!stop.stop_requested()) std::this_thread::yield();
@@ -363,7 +363,7 @@ TEST(parallel_invoke, a_pool_that_cancels_still_runs_children) {
 // Every child of a worker that is in a long leaf is to be had by others, not only the eldest.
 TEST(parallel_invoke, all_children_of_a_long_leaf_are_stolen) {
   const heddle_test::watchdog dog;
-  heddle::thread_pool pool(workers(2));
+  heddle::thread_pool pool(pool_of(2));
   for (int round = 0; round < 20; ++round) {
     pool.submit([] {
           std::atomic<int> ran = 0;
@@ -380,7 +380,7 @@ TEST(parallel_invoke, all_children_of_a_long_leaf_are_stolen) {
 TEST(parallel_invoke, works_in_pools_of_every_kind) {
   const heddle_test::watchdog dog;
   for (const auto& shape : heddle_test::pool_shapes()) {
-    heddle::thread_pool_options o = workers(shape.workers);
+    heddle::thread_pool_options o = pool_of(shape.workers);
     o.schedule = shape.schedule;
     o.queue_capacity = 3;
     o.measure_times = true;
@@ -397,7 +397,7 @@ TEST(parallel_invoke, goes_on_in_a_child_process) {
   GTEST_SKIP() << "ThreadSanitizer lets no child of a threaded process start threads";
 #endif
   const heddle_test::watchdog dog;
-  heddle::thread_pool pool(workers(2));
+  heddle::thread_pool pool(pool_of(2));
   EXPECT_EQ(pool.submit([] { return fib(15); }).get(), 610);
   EXPECT_TRUE(holds_in_child([&] {
     int sum = 0;
@@ -439,14 +439,14 @@ int levels_in_context(int depth, heddle::context_ref wanted) {
 TEST(parallel_invoke, its_context_goes_along_to_other_stacks) {
   const heddle_test::watchdog dog;
   test_context context;
-  heddle::thread_pool pool(workers(2));
+  heddle::thread_pool pool(pool_of(2));
   const heddle::context_scope inside(&context);
   EXPECT_EQ(pool.submit([&] { return levels_in_context(100'000, &context); }).get(), 100'001);
 }
 
 TEST(parallel_invoke, a_stack_that_ends_where_no_thread_can_be_had) {
   const heddle_test::watchdog dog;
-  heddle::thread_pool pool(workers(1));
+  heddle::thread_pool pool(pool_of(1));
   {
     const heddle_test::failing_threads refused;
     EXPECT_THROW(pool.submit([] { return descend(1'000'000); }).get(), heddle::would_starve);
@@ -458,7 +458,7 @@ TEST(parallel_invoke, a_stack_that_ends_where_no_thread_can_be_had) {
 // have its own continuations wait for that.
 TEST(parallel_invoke, continuations_of_what_a_waiter_runs_do_not_wait_for_the_waiter) {
   const heddle_test::watchdog dog;
-  heddle::thread_pool pool(workers(2));
+  heddle::thread_pool pool(pool_of(2));
   for (int round = 0; round < 20; ++round) {
     heddle::promise<void> first;
     auto done = first.get_future().then(heddle::detail::trampoline(), [&] {

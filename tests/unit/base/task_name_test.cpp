@@ -25,15 +25,15 @@ struct some_functor {
 };
 
 // Stands where a worker keeps the name of what it runs.
-class recorder : public task_name_sink {
+class name_recorder : public task_name_sink {
  public:
-  recorder() noexcept {
+  name_recorder() noexcept {
     heddle::prim::thread_value(heddle::prim::thread_slot::task_name) =
         static_cast<task_name_sink*>(this);
   }
-  ~recorder() { heddle::prim::thread_value(heddle::prim::thread_slot::task_name) = nullptr; }
-  recorder(const recorder&) = delete;
-  recorder& operator=(const recorder&) = delete;
+  ~name_recorder() { heddle::prim::thread_value(heddle::prim::thread_slot::task_name) = nullptr; }
+  name_recorder(const name_recorder&) = delete;
+  name_recorder& operator=(const name_recorder&) = delete;
 
   const char* now() const noexcept { return name.load(); }
 };
@@ -59,7 +59,7 @@ TEST(named, hands_on_references) {
 }
 
 TEST(task_name_scope, tells_the_sink_of_its_thread) {
-  recorder r;
+  name_recorder r;
   {
     const task_name_scope outer("outer");
     EXPECT_STREQ(r.now(), "outer");
@@ -78,7 +78,7 @@ TEST(task_name_scope, does_nothing_without_a_sink) {
 }
 
 TEST(task_name, of_a_named_task_is_what_the_user_chose) {
-  recorder r;
+  name_recorder r;
   std::string told;
   heddle::unique_task task(named("resize", [&] { told = r.now(); }));
   task();
@@ -87,7 +87,7 @@ TEST(task_name, of_a_named_task_is_what_the_user_chose) {
 }
 
 TEST(task_name, of_another_task_names_its_type) {
-  recorder r;
+  name_recorder r;
   std::string told;
   heddle::unique_task task{some_functor{&told, &r}};
   task();

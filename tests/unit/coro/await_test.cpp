@@ -85,9 +85,9 @@ struct on_shared_future {
 
 template <class Wait>
 class coro_await : public testing::Test {};
-using waits = testing::Types<on_event, on_auto_event, on_latch, on_semaphore, on_units, on_future,
-                             on_shared_future>;
-TYPED_TEST_SUITE(coro_await, waits);
+using all_waits = testing::Types<on_event, on_auto_event, on_latch, on_semaphore, on_units,
+                                 on_future, on_shared_future>;
+TYPED_TEST_SUITE(coro_await, all_waits);
 
 TYPED_TEST(coro_await, goes_on_at_once_when_it_has_happened) {
   const heddle_test::watchdog dog;

@@ -24,17 +24,17 @@ using heddle::coro::sync_wait;
 using heddle::coro::task;
 using heddle_test::failing_allocations;
 
-task<int> number(int n) { co_return n; }
+task<int> made_number(int n) { co_return n; }
 
 task<int> sum_of(int count) {
   int sum = 0;
-  for (int i = 0; i < count; ++i) sum += co_await number(1);
+  for (int i = 0; i < count; ++i) sum += co_await made_number(1);
   co_return sum;
 }
 
 task<char> large() {
   char room[4000] = {};
-  co_await number(1);
+  co_await made_number(1);
   co_return room[1];
 }
 
@@ -69,7 +69,7 @@ TEST(coro_frames, a_spawn_without_memory_leaves_the_task_as_it_was) {
       return {this, [](void*, heddle::job* j) noexcept { j->run(j, heddle::verb::run); }};
     }
   } here;
-  task<int> t = number(3);
+  task<int> t = made_number(3);
   bool thrown = false;
   {
     const failing_allocations none(0);
@@ -89,7 +89,7 @@ TEST(coro_frames, that_die_on_another_thread_come_back) {
   const auto pass_on = [](int rounds) {
     for (int i = 0; i < rounds; ++i) {
       std::vector<task<int>> made;
-      for (int k = 0; k < 1000; ++k) made.push_back(number(k));
+      for (int k = 0; k < 1000; ++k) made.push_back(made_number(k));
       std::thread([&] { made.clear(); }).join();
     }
   };
@@ -101,7 +101,7 @@ TEST(coro_frames, that_die_on_another_thread_come_back) {
 
 TEST(coro_frames, may_outlive_the_thread_that_made_them) {
   std::optional<task<int>> left;
-  std::thread([&] { left = number(5); }).join();
+  std::thread([&] { left = made_number(5); }).join();
   EXPECT_EQ(sync_wait(std::move(*left)), 5);
 }
 

@@ -45,14 +45,14 @@ using heddle_test::counted;
 
 namespace prim = heddle::prim;
 
-task<int> number(int n) { co_return n; }
+task<int> value_of(int n) { co_return n; }
 
-task<int> late_number(int n) {
+task<int> late_value(int n) {
   co_await delay(1ms);
   co_return n;
 }
 
-task<> failing(const char* why) {
+task<> fails_with(const char* why) {
   throw std::runtime_error(why);
   co_return;
 }
@@ -73,7 +73,7 @@ TEST(coro_gather, gives_the_values_in_the_order_of_the_tasks) {
   const auto nothing = []() -> task<> { co_return; };
   const auto owned = []() -> task<std::unique_ptr<int>> { co_return std::make_unique<int>(9); };
   const auto body = [&]() -> task<> {
-    auto [a, b, c, d] = co_await gather(late_number(1), reference(), nothing(), owned());
+    auto [a, b, c, d] = co_await gather(late_value(1), reference(), nothing(), owned());
     EXPECT_EQ(a, 1);
     EXPECT_EQ(b, &x);
     EXPECT_EQ(c, unit());
@@ -113,7 +113,7 @@ TEST(coro_gather, a_hundred_thousand_tasks) {
   const heddle_test::pool_watchdog dog(pool);
   const auto body = []() -> task<long> {
     std::vector<task<int>> all;
-    for (int i = 0; i < 100'000; ++i) all.push_back(number(i % 7));
+    for (int i = 0; i < 100'000; ++i) all.push_back(value_of(i % 7));
     long sum = 0;
     for (const int one : co_await gather(std::move(all))) sum += one;
     co_return sum;
@@ -154,7 +154,7 @@ TEST(coro_gather, the_first_failure_stops_the_others_and_is_thrown_when_all_have
   int stopped = 0;
   const auto body = [&]() -> task<> {
     static_cast<void>(
-        co_await gather(until_stopped(stopped), failing("first"), until_stopped(stopped)));
+        co_await gather(until_stopped(stopped), fails_with("first"), until_stopped(stopped)));
   };
   try {
     sync_wait(body());
@@ -169,8 +169,8 @@ TEST(coro_gather, the_first_failure_stops_the_others_and_is_thrown_when_all_have
 TEST(coro_gather, further_failures_are_unhandled) {
   const heddle_test::unhandled_log log;
   std::vector<task<>> all;
-  all.push_back(failing("one"));
-  all.push_back(failing("two"));
+  all.push_back(fails_with("one"));
+  all.push_back(fails_with("two"));
   EXPECT_THROW(sync_wait(gather(std::move(all))), std::runtime_error);
   EXPECT_EQ(log.sorted(), std::vector<std::string>{"two"});
 }
@@ -213,7 +213,7 @@ TEST(coro_gather, told_to_stop_before_it_has_begun_everything_is_cancelled) {
   int made = 0;
   auto tasks = std::views::iota(0, 10) | std::views::transform([&](int) {
                  ++made;
-                 return number(1);
+                 return value_of(1);
                });
   EXPECT_THROW(sync_wait(gather(tasks), stop.get_token()), cancelled);
   EXPECT_EQ(made, 1);
@@ -230,9 +230,9 @@ TEST(coro_gather, a_range_that_throws_counts_as_a_failure) {
 }
 
 TEST(coro_gather, tasks_that_are_not_valid_are_refused) {
-  EXPECT_THROW(static_cast<void>(gather(number(1), task<int>())), heddle::no_state);
+  EXPECT_THROW(static_cast<void>(gather(value_of(1), task<int>())), heddle::no_state);
   std::vector<task<int>> tasks;
-  tasks.push_back(number(1));
+  tasks.push_back(value_of(1));
   tasks.emplace_back();
   EXPECT_THROW(sync_wait(gather(std::move(tasks))), heddle::no_state);
 }
@@ -249,7 +249,7 @@ TEST(coro_gather, never_awaited_destroys_its_tasks) {
 TEST(coro_gather, on_an_executor_that_closes_ends_with_cancelled) {
   manual_executor mine;
   const auto body = [&]() -> task<> {
-    static_cast<void>(co_await gather(number(1), late_number(2), number(3)));
+    static_cast<void>(co_await gather(value_of(1), late_value(2), value_of(3)));
   };
   auto done = spawn(mine, body());
   ASSERT_TRUE(mine.run_one());  // its tasks are in the queue
@@ -278,7 +278,7 @@ TEST(coro_with_timeout, gives_the_value_of_a_task_that_ends_in_time) {
   int x = 1;
   const auto reference = [&]() -> task<int&> { co_return x; };
   const auto nothing = []() -> task<> { co_return; };
-  EXPECT_EQ(sync_wait(with_timeout(late_number(4), 1h)), 4);
+  EXPECT_EQ(sync_wait(with_timeout(late_value(4), 1h)), 4);
   EXPECT_EQ(&sync_wait(with_timeout(reference(), 1h)), &x);
   sync_wait(with_timeout(nothing(), std::chrono::hours::max()));
 }
@@ -313,7 +313,7 @@ TEST(coro_with_timeout, waits_for_a_task_that_does_not_heed_the_stop) {
 
 TEST(coro_with_timeout, passes_other_exceptions_on) {
   const heddle_test::watchdog dog;
-  EXPECT_THROW(sync_wait(with_timeout(failing("soon"), 1h)), std::runtime_error);
+  EXPECT_THROW(sync_wait(with_timeout(fails_with("soon"), 1h)), std::runtime_error);
   const auto stubborn = []() -> task<> {
     try {
       co_await delay(24h);
@@ -347,7 +347,7 @@ TEST(coro_with_timeout, inside_of_each_other) {
 
 TEST(coro_with_timeout, of_bad_input_is_refused) {
   EXPECT_THROW(static_cast<void>(with_timeout(task<int>(), 1s)), heddle::no_state);
-  EXPECT_THROW(static_cast<void>(with_timeout(number(1), std::chrono::duration<double>(NAN))),
+  EXPECT_THROW(static_cast<void>(with_timeout(value_of(1), std::chrono::duration<double>(NAN))),
                std::invalid_argument);
 }
 

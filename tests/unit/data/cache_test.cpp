@@ -479,17 +479,17 @@ TEST(cache, for_each_may_use_the_cache) {
 }
 
 // Eight words that are equal, copied while another thread writes them.
-using wide = std::array<std::uint64_t, 8>;
+using eight_words = std::array<std::uint64_t, 8>;
 
 TEST(cache, copies_are_never_torn) {
   const heddle_test::watchdog dog;
-  static_assert(heddle::detail::copied_by_words<wide>);
-  cache<int, wide> c({.capacity = 4, .shards = 1});
+  static_assert(heddle::detail::copied_by_words<eight_words>);
+  cache<int, eight_words> c({.capacity = 4, .shards = 1});
   heddle_test::run_together(3, [&](unsigned id) {
     for (std::uint64_t i = 0; i < 20'000; ++i) {
       const int key = static_cast<int>(i % 6);
       if (id == 0) {
-        wide w;
+        eight_words w;
         w.fill(i * 6 + static_cast<std::uint64_t>(key));
         c.put(key, w);
       } else if (const auto w = c.get(key)) {

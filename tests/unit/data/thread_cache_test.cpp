@@ -103,18 +103,18 @@ TEST(thread_cache, a_computation_may_use_it_but_not_need_itself) {
   EXPECT_FALSE(c.contains(-3));
 }
 
-heddle::prim::time_point fake_now;
+heddle::prim::time_point cache_clock;
 
 TEST(thread_cache, expires) {
   std::vector<removal_cause> told;
   thread_cache<int, int> c(
       {.expire_after_write = 5s,
        .on_removal = [&](int, int, removal_cause cause) { told.push_back(cause); },
-       .now = [] { return fake_now; }});
-  fake_now = {};
+       .now = [] { return cache_clock; }});
+  cache_clock = {};
   c.put(1, 1);
   c.put(2, 2);
-  fake_now += 5s;
+  cache_clock += 5s;
   EXPECT_FALSE(c.contains(1));
   EXPECT_EQ(c.get(1), std::nullopt);
   EXPECT_EQ(c.remove_expired(), 1U);

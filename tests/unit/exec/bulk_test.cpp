@@ -38,7 +38,7 @@ using heddle_test::unhandled_log;
 
 using namespace std::chrono_literals;
 
-constexpr std::array<std::size_t, 12> sizes{0, 1, 2, 3, 7, 15, 63, 64, 65, 1000, 4097, 100003};
+constexpr std::array<std::size_t, 12> bulk_sizes{0, 1, 2, 3, 7, 15, 63, 64, 65, 1000, 4097, 100003};
 
 // How often each index was seen.
 class tally {
@@ -64,7 +64,7 @@ class bulk : public heddle_test::pool_test {};
 TEST_P(bulk, calls_each_index_once) {
   thread_pool pool(options());
   const pool_watchdog dog(pool);
-  for (const std::size_t size : sizes) {
+  for (const std::size_t size : bulk_sizes) {
     tally posted(size);
     pool.post_bulk(size, std::ref(posted));
     EXPECT_TRUE(pool.wait_idle());

@@ -92,7 +92,7 @@ testing::AssertionResult in_child(F f) {
   return testing::AssertionSuccess();
 }
 
-std::ptrdiff_t threads_of_this_process() {
+std::ptrdiff_t threads_in_the_process() {
   const std::filesystem::directory_iterator all("/proc/self/task");
   return std::distance(begin(all), end(all));
 }
@@ -123,7 +123,7 @@ TEST_P(pool_fork, child_has_workers_of_its_own) {
   const pool_watchdog watchdog(pool);
   EXPECT_EQ(busy_sum(pool, 50), sum_below(50));
   EXPECT_TRUE(in_child([&](findings& found) {
-    found.check(threads_of_this_process() == 1, "no thread before the first use");
+    found.check(threads_in_the_process() == 1, "no thread before the first use");
     found.check(pool.submit([] { return ::getpid(); }).get() == ::getpid(), "a task runs here");
     found.check(pool.size() == workers(), "as many workers");
     found.check(pool.worker_index() == std::nullopt, "the child's thread is no worker");
@@ -206,7 +206,7 @@ TEST_P(pool_fork, destroyed_in_the_child_unused) {
   const occupied_pool occupied(*pool);
   EXPECT_TRUE(in_child([&](findings& found) {
     pool.reset();
-    found.check(threads_of_this_process() == 1, "no thread was started for that");
+    found.check(threads_in_the_process() == 1, "no thread was started for that");
   }));
 }
 
@@ -218,7 +218,7 @@ TEST_P(pool_fork, destroyed_in_the_child_after_use) {
     for (int i = 0; i < 100; ++i) pool->post([&ran] { ++ran; });
     pool.reset();
     found.check(ran == 100, "it drained");
-    found.check(threads_of_this_process() == 1, "its threads are gone");
+    found.check(threads_in_the_process() == 1, "its threads are gone");
   }));
 }
 
@@ -357,7 +357,7 @@ TEST_F(fork_options, a_first_use_that_failed_can_be_tried_again) {
       } catch (const std::bad_alloc&) {  // no room for the task even
       }
     }
-    found.check(threads_of_this_process() == 1, "the threads that could be started have ended");
+    found.check(threads_in_the_process() == 1, "the threads that could be started have ended");
     started = 0;
     found.check(pool.submit([] { return 1; }).get() == 1, "there is room again");
     found.check(pool.name() == "looms", "the name");
@@ -372,7 +372,7 @@ TEST_F(fork_options, closed_before_or_after_it_stays_closed) {
   closed.shutdown();
   EXPECT_TRUE(in_child([&](findings& found) {
     found.check(open.shutdown().completed, "an unused pool shuts down");
-    found.check(threads_of_this_process() == 1, "and starts no thread for it");
+    found.check(threads_in_the_process() == 1, "and starts no thread for it");
     found.check(open.wait_idle(), "idle it is");
     for (thread_pool* const pool : {&open, &closed}) {
       try {
@@ -381,7 +381,7 @@ TEST_F(fork_options, closed_before_or_after_it_stays_closed) {
       } catch (const heddle::rejected&) {
       }
     }
-    found.check(threads_of_this_process() == 1, "no thread for that either");
+    found.check(threads_in_the_process() == 1, "no thread for that either");
   }));
   EXPECT_EQ(open.submit([] { return 1; }).get(), 1) << "in the parent";
 }
@@ -416,19 +416,19 @@ TEST_F(fork_options, a_task_must_not_return_in_the_child) {
 
 TEST_F(fork_options, a_bound_worker_can_fork) {
   const auto allowed = heddle::kernel::read_affinity();
-  const std::vector<int> cpus(allowed.begin(), allowed.end());
+  const std::vector<int> bound_to(allowed.begin(), allowed.end());
   thread_pool_options options;
-  options.workers = static_cast<unsigned>(cpus.size());
-  options.affinity = {heddle::kernel::placement::listed, cpus};
+  options.workers = static_cast<unsigned>(bound_to.size());
+  options.affinity = {heddle::kernel::placement::listed, bound_to};
   thread_pool pool(std::move(options));
   const pool_watchdog watchdog(pool);
-  for (unsigned worker = 0; worker < cpus.size(); ++worker) {
+  for (unsigned worker = 0; worker < bound_to.size(); ++worker) {
     const auto forking = [&] {
       return in_child([&](findings& found) {
-        for (unsigned w = 0; w < cpus.size(); ++w)
-          found.check(
-              pool.submit_to(w, heddle::prim::this_thread_affinity).get() == std::vector{cpus[w]},
-              "each of the child's workers is on its CPU");
+        for (unsigned w = 0; w < bound_to.size(); ++w)
+          found.check(pool.submit_to(w, heddle::prim::this_thread_affinity).get() ==
+                          std::vector{bound_to[w]},
+                      "each of the child's workers is on its CPU");
       });
     };
     EXPECT_TRUE(pool.submit_to(worker, forking).get());

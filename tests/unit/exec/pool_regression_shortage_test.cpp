@@ -34,7 +34,7 @@ using heddle_test::pool_watchdog;
 
 using namespace std::chrono_literals;
 
-future<void> blocked_at(gate& hold, thread_pool& pool) {
+future<void> blocked_in(gate& hold, thread_pool& pool) {
   return pool.submit([&hold] {
     const blocking_scope scope("a gate");
     hold.pass();
@@ -104,7 +104,7 @@ TEST(pool_regression_shortage, of_memory_for_a_spare_leaves_the_task_to_a_worker
     thread_pool pool(1U);
     const pool_watchdog dog(pool);
     gate blocked;
-    auto first = blocked_at(blocked, pool);
+    auto first = blocked_in(blocked, pool);
     blocked.await_arrivals(1);
     std::optional<future<void>> second;
     try {
@@ -148,7 +148,7 @@ TEST(pool_regression_shortage, of_threads_leaves_the_task_to_the_worker_that_com
   thread_pool pool(1U);
   const pool_watchdog dog(pool);
   gate blocked;
-  auto first = blocked_at(blocked, pool);
+  auto first = blocked_in(blocked, pool);
   blocked.await_arrivals(1);
   const failing_threads fail;
   auto second = pool.submit([] {});
@@ -164,7 +164,7 @@ TEST(pool_regression_shortage, of_threads_that_is_over_lets_a_spare_do_what_was_
   thread_pool pool(1U);
   const pool_watchdog dog(pool);
   gate blocked;
-  auto first = blocked_at(blocked, pool);
+  auto first = blocked_in(blocked, pool);
   blocked.await_arrivals(1);
   std::optional<failing_threads> fail(std::in_place);
   auto placed = pool.submit_to(0, [] {});

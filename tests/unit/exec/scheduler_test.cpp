@@ -192,23 +192,23 @@ TEST(scheduler, takes_receivers_that_cannot_be_copied) {
 }
 
 // A receiver may end the operation that completes it.
-struct owner;
+struct owning_receiver;
 struct owned_receiver {
-  owner* in;
+  owning_receiver* in;
   void set_value() && noexcept;
   void set_stopped() && noexcept {}
 };
-struct owner {
+struct owning_receiver {
   using owned = decltype(std::declval<sender>().connect(std::declval<owned_receiver>()));
   struct holder {
     owned op;
-    holder(const sender& from, owner* o) : op(from.connect(owned_receiver{o})) {}
+    holder(const sender& from, owning_receiver* o) : op(from.connect(owned_receiver{o})) {}
   };
   std::optional<holder> op;
   std::atomic<bool> ended = false;
 };
 void owned_receiver::set_value() && noexcept {
-  owner* const o = in;
+  owning_receiver* const o = in;
   o->op.reset();
   o->ended = true;
 }
@@ -225,7 +225,7 @@ TEST(scheduler, its_operation_may_end_in_its_completion) {
   const heddle_test::pool_watchdog dog(pool);
   counted_context context;
   for (int i = 0; i != 100; ++i) {
-    owner o;
+    owning_receiver o;
     o.op.emplace(scheduler(pool).schedule(), &o);
     {
       const heddle::context_scope inside(&context);

@@ -16,17 +16,17 @@ namespace {
 using heddle::future;
 using heddle::promise;
 
-struct made {
+struct many_made {
   std::vector<promise<int>> promises;
   std::vector<future<int>> futures;
 
-  explicit made(std::size_t count) : promises(count) {
+  explicit many_made(std::size_t count) : promises(count) {
     for (auto& p : promises) futures.push_back(p.get_future());
   }
 };
 
 TEST(WhenAll, IsReadyWithTheLastAndKeepsTheOrder) {
-  made m(3);
+  many_made m(3);
   auto all = heddle::when_all(std::move(m.futures));
   m.promises[2].set_value(2);
   m.promises[0].set_value(0);
@@ -39,7 +39,7 @@ TEST(WhenAll, IsReadyWithTheLastAndKeepsTheOrder) {
 }
 
 TEST(WhenAll, KeepsEachException) {
-  made m(2);
+  many_made m(2);
   auto all = heddle::when_all(std::move(m.futures));
   m.promises[0].set_exception(std::make_exception_ptr(std::runtime_error("first")));
   m.promises[1].set_value(7);
@@ -60,7 +60,7 @@ TEST(WhenAll, RefusesAFutureWithoutState) {
 }
 
 TEST(WhenAll, MayBeForgottenBeforeItIsReady) {
-  made m(2);
+  many_made m(2);
   {
     auto all = heddle::when_all(std::move(m.futures));
   }
@@ -69,7 +69,7 @@ TEST(WhenAll, MayBeForgottenBeforeItIsReady) {
 }
 
 TEST(WhenAny, TellsWhichAndKeepsTheOthersUsable) {
-  made m(3);
+  many_made m(3);
   auto any = heddle::when_any(std::move(m.futures));
   EXPECT_FALSE(any.ready());
   m.promises[1].set_value(11);
@@ -85,7 +85,7 @@ TEST(WhenAny, TellsWhichAndKeepsTheOthersUsable) {
 }
 
 TEST(WhenAny, TakesOneThatIsReadyAlready) {
-  made m(3);
+  many_made m(3);
   m.promises[2].set_value(5);
   auto any = heddle::when_any(std::move(m.futures));
   ASSERT_TRUE(any.ready());
@@ -98,7 +98,7 @@ TEST(WhenAny, OfNoneIsRefused) {
 }
 
 TEST(WhenAny, OfTheRestUntilNoneIsLeft) {
-  made m(4);
+  many_made m(4);
   std::set<int> seen;
   auto rest = std::move(m.futures);
   for (auto i : {3u, 0u, 2u, 1u}) {

@@ -20,8 +20,8 @@ constexpr const char* recorded =
     "intr 12345 0 1 2\n"
     "cpufake 5\n";
 
-machine_load load_of(const char* cpus) {
-  return parse_machine_load(recorded, *cpu_set::parse(cpus), 100).value_or(machine_load{});
+machine_load load_of(const char* list) {
+  return parse_machine_load(recorded, *cpu_set::parse(list), 100).value_or(machine_load{});
 }
 
 TEST(machine_load, of_some_cpus) {

@@ -15,12 +15,12 @@ using namespace std::chrono_literals;
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-constexpr const char* recorded =
+constexpr const char* recorded_pressure =
     "some avg10=3.13 avg60=16.74 avg300=21.35 total=9746159810\n"
     "full avg10=0.00 avg60=0.50 avg300=100.00 total=7\n";
 
 TEST(pressure, parses_both_lines) {
-  const auto p = parse_pressure(recorded);
+  const auto p = parse_pressure(recorded_pressure);
   ASSERT_TRUE(p && p->full);
   EXPECT_DOUBLE_EQ(p->some.avg10, 0.0313);
   EXPECT_DOUBLE_EQ(p->some.avg60, 0.1674);
@@ -52,7 +52,7 @@ TEST(pressure, refuses_everything_else) {
 
 TEST(pressure, of_a_recorded_machine) {
   fake_tree fake;
-  fake.write("proc/pressure/memory", recorded);
+  fake.write("proc/pressure/memory", recorded_pressure);
   EXPECT_TRUE(read_pressure(resource::memory, fake.files()).has_value());
   EXPECT_FALSE(read_pressure(resource::cpu, fake.files()).has_value());
   EXPECT_FALSE(read_pressure(resource::io, fake.files()).has_value());
@@ -62,7 +62,7 @@ TEST(pressure, of_the_own_group) {
   fake_tree fake;
   fake.write("proc/self/cgroup", "0::/a/b\n");
   fake.write("proc/self/mountinfo", "31 23 0:28 / /cg rw - cgroup2 cgroup2 rw\n");
-  fake.write("cg/a/b/io.pressure", recorded);
+  fake.write("cg/a/b/io.pressure", recorded_pressure);
   fake.write("cg/a/io.pressure", "some avg10=9.00 avg60=0.00 avg300=0.00 total=5\n");
   const auto groups = find_cgroups(fake.files(), "cpu");
   const auto p = read_pressure(resource::io, fake.files(), groups);
@@ -75,7 +75,7 @@ TEST(pressure, of_a_group_needs_cgroup_v2) {
   fake_tree fake;
   fake.write("proc/self/cgroup", "4:cpu:/a\n");
   fake.write("proc/self/mountinfo", "35 31 0:32 / /cg rw - cgroup cgroup rw,cpu\n");
-  fake.write("cg/a/cpu.pressure", recorded);
+  fake.write("cg/a/cpu.pressure", recorded_pressure);
   EXPECT_FALSE(
       read_pressure(resource::cpu, fake.files(), find_cgroups(fake.files(), "cpu")).has_value());
   EXPECT_FALSE(read_pressure(resource::cpu, fake.files(), {}).has_value());

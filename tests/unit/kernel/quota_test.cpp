@@ -24,9 +24,9 @@ constexpr const char* v1_mount =
 constexpr const char* v1_own = "5:cpuset:/\n4:cpu,cpuacct:/a/b/c\n1:name=systemd:/x\n";
 
 // A machine with v2 only, the process being in `own`.
-class v2_machine : public fake_tree {
+class limited_v2_machine : public fake_tree {
  public:
-  explicit v2_machine(const std::string& own, const std::string& mountinfo = v2_mount) {
+  explicit limited_v2_machine(const std::string& own, const std::string& mountinfo = v2_mount) {
     write("proc/self/cgroup", "0::" + own + "\n");
     write("proc/self/mountinfo", mountinfo);
   }
@@ -35,9 +35,10 @@ class v2_machine : public fake_tree {
   }
 };
 
-class v1_machine : public fake_tree {
+class limited_v1_machine : public fake_tree {
  public:
-  explicit v1_machine(const std::string& own = v1_own, const std::string& mountinfo = v1_mount) {
+  explicit limited_v1_machine(const std::string& own = v1_own,
+                              const std::string& mountinfo = v1_mount) {
     write("proc/self/cgroup", own);
     write("proc/self/mountinfo", mountinfo);
   }
@@ -58,7 +59,7 @@ std::string quota_cgroup(const fake_tree& fake) {
 }
 
 TEST(quota_v2, of_the_own_group) {
-  v2_machine fake("/a");
+  limited_v2_machine fake("/a");
   fake.limit("/a", "150000 100000\n");
   const auto quota = read_cpu_quota(fake.files());
   ASSERT_TRUE(quota.has_value());
@@ -71,7 +72,7 @@ TEST(quota_v2, of_the_own_group) {
 }
 
 TEST(quota_v2, the_tightest_of_all_ancestors_wins) {
-  v2_machine fake("/a/b/c");
+  limited_v2_machine fake("/a/b/c");
   fake.limit("/a/b/c", "max 100000\n");
   fake.limit("/a/b", "20000 10000\n");
   fake.limit("/a", "400000 100000\n");
@@ -88,7 +89,7 @@ TEST(quota_v2, the_tightest_of_all_ancestors_wins) {
 }
 
 TEST(quota_v2, siblings_and_children_do_not_matter) {
-  v2_machine fake("/a/b");
+  limited_v2_machine fake("/a/b");
   fake.limit("/a/b", "max 100000\n");
   fake.limit("/a/b/child", "1000 100000\n");
   fake.limit("/a/sibling", "1000 100000\n");
@@ -96,14 +97,14 @@ TEST(quota_v2, siblings_and_children_do_not_matter) {
 }
 
 TEST(quota_v2, of_equal_ones_the_nearest_is_named) {
-  v2_machine fake("/a/b");
+  limited_v2_machine fake("/a/b");
   fake.limit("/a/b", "100000 100000\n");
   fake.limit("/a", "50000 50000\n");
   EXPECT_EQ(quota_cgroup(fake), "/a/b");
 }
 
 TEST(quota_v2, what_is_no_limit) {
-  v2_machine fake("/a");
+  limited_v2_machine fake("/a");
   fake.make_directory("sys/fs/cgroup/a");
   EXPECT_EQ(quota_cores(fake), -1) << "no file";
   for (const char* text :
@@ -116,14 +117,14 @@ TEST(quota_v2, what_is_no_limit) {
 }
 
 TEST(quota_v2, a_malformed_level_hides_no_other) {
-  v2_machine fake("/a/b/c");
+  limited_v2_machine fake("/a/b/c");
   fake.limit("/a/b/c", "garbage");
   fake.limit("/a", "300000 100000\n");
   EXPECT_EQ(quota_cores(fake), 3);
 }
 
 TEST(quota_v2, extreme_numbers) {
-  v2_machine fake("/a");
+  limited_v2_machine fake("/a");
   fake.limit("/a", "9223372036854775807 1\n");
   EXPECT_GT(quota_cores(fake), 9e18);
   fake.limit("/a", "1 9223372036854775807\n");
@@ -132,7 +133,7 @@ TEST(quota_v2, extreme_numbers) {
 }
 
 TEST(quota_v2, a_changed_limit_is_seen_in_groups_found_before) {
-  v2_machine fake("/a/b");
+  limited_v2_machine fake("/a/b");
   fake.limit("/a/b", "max 100000\n");
   const auto groups = find_cgroups(fake.files(), "cpu");
   EXPECT_FALSE(read_cpu_quota(fake.files(), groups).has_value());
@@ -144,7 +145,7 @@ TEST(quota_v2, a_changed_limit_is_seen_in_groups_found_before) {
 }
 
 TEST(quota_v1, of_the_own_group) {
-  v1_machine fake;
+  limited_v1_machine fake;
   fake.limit("/a/b/c", "250000\n", "100000\n");
   const auto quota = read_cpu_quota(fake.files());
   ASSERT_TRUE(quota.has_value());
@@ -155,7 +156,7 @@ TEST(quota_v1, of_the_own_group) {
 }
 
 TEST(quota_v1, the_tightest_of_all_ancestors_wins) {
-  v1_machine fake;
+  limited_v1_machine fake;
   fake.limit("/a/b/c", "-1\n", "100000\n");
   fake.limit("/a/b", "50000\n", "100000\n");
   fake.limit("/a", "70000\n", "100000\n");
@@ -167,7 +168,7 @@ TEST(quota_v1, the_tightest_of_all_ancestors_wins) {
 }
 
 TEST(quota_v1, what_is_no_limit) {
-  v1_machine fake;
+  limited_v1_machine fake;
   const std::pair<const char*, const char*> table[] = {
       {"-1\n", "100000\n"}, {"50000\n", "0\n"}, {"50000\n", ""},     {"", "100000\n"},
       {"0\n", "100000\n"},  {"x\n", "1\n"},     {"50000\n", "-5\n"}, {"50000 1\n", "100000\n"}};
@@ -183,9 +184,9 @@ TEST(quota_v1, what_is_no_limit) {
 
 TEST(quota_v1, the_controller_is_not_mistaken_for_another) {
   // "cpuset" and "cpuacct" begin like "cpu".
-  v1_machine fake("3:cpuset:/s\n2:cpuacct:/t\n",
-                  "33 24 0:30 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"
-                  "34 24 0:31 / /sys/fs/cgroup/cpuacct rw - cgroup cgroup rw,cpuacct\n");
+  limited_v1_machine fake("3:cpuset:/s\n2:cpuacct:/t\n",
+                          "33 24 0:30 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"
+                          "34 24 0:31 / /sys/fs/cgroup/cpuacct rw - cgroup cgroup rw,cpuacct\n");
   fake.write("sys/fs/cgroup/cpuset/s/cpu.cfs_quota_us", "1000\n");
   fake.write("sys/fs/cgroup/cpuset/s/cpu.cfs_period_us", "100000\n");
   EXPECT_TRUE(find_cgroups(fake.files(), "cpu").empty());
@@ -193,7 +194,7 @@ TEST(quota_v1, the_controller_is_not_mistaken_for_another) {
 }
 
 TEST(quota_hybrid, both_hierarchies_are_looked_at) {
-  v1_machine fake(
+  limited_v1_machine fake(
       "4:cpu,cpuacct:/a\n0::/u\n",
       std::string(v1_mount) + "41 24 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n");
   fake.limit("/a", "200000\n", "100000\n");
@@ -209,9 +210,10 @@ TEST(quota_hybrid, both_hierarchies_are_looked_at) {
 
 TEST(cgroups, in_a_container_only_a_part_is_mounted) {
   // Docker on v1 without a cgroup namespace: the mount shows the container's own group as its root.
-  v1_machine fake("4:cpu,cpuacct:/docker/f00/inner\n",
-                  "32 24 0:29 /docker/f00 /sys/fs/cgroup/cpu,cpuacct ro master:4 - cgroup cgroup "
-                  "rw,cpu,cpuacct\n");
+  limited_v1_machine fake(
+      "4:cpu,cpuacct:/docker/f00/inner\n",
+      "32 24 0:29 /docker/f00 /sys/fs/cgroup/cpu,cpuacct ro master:4 - cgroup cgroup "
+      "rw,cpu,cpuacct\n");
   fake.limit("", "50000\n", "100000\n");
   fake.limit("/inner", "80000\n", "100000\n");
   EXPECT_EQ(quota_cores(fake), 0.5);
@@ -225,13 +227,14 @@ TEST(cgroups, in_a_container_only_a_part_is_mounted) {
 
 TEST(cgroups, a_mount_of_another_group_is_not_ours) {
   // "/docker/f0" is no ancestor of "/docker/f00".
-  v2_machine fake("/docker/f00", "31 23 0:28 /docker/f0 /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+  limited_v2_machine fake("/docker/f00",
+                          "31 23 0:28 /docker/f0 /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
   fake.limit("", "1000 100000\n");
   EXPECT_EQ(quota_cores(fake), -1);
 }
 
 TEST(cgroups, the_calling_thread_may_be_in_another_group_than_its_process) {
-  v2_machine fake("/process");
+  limited_v2_machine fake("/process");
   fake.write("proc/thread-self/cgroup", "0::/process/thread\n");
   fake.limit("/process", "300000 100000\n");
   fake.limit("/process/thread", "200000 100000\n");
@@ -239,14 +242,14 @@ TEST(cgroups, the_calling_thread_may_be_in_another_group_than_its_process) {
 }
 
 TEST(cgroups, in_a_namespace_of_ones_own) {
-  v2_machine fake("/");
+  limited_v2_machine fake("/");
   fake.limit("", "50000 100000\n");
   EXPECT_EQ(quota_cores(fake), 0.5);
   EXPECT_EQ(quota_cgroup(fake), "/");
 }
 
 TEST(cgroups, the_process_sits_outside_its_namespace) {
-  v2_machine fake("/../other/x", "31 23 0:28 /.. /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+  limited_v2_machine fake("/../other/x", "31 23 0:28 /.. /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
   fake.limit("", "400000 100000\n");
   fake.limit("/other", "100000 100000\n");
   fake.limit("/other/x", "200000 100000\n");
@@ -256,14 +259,14 @@ TEST(cgroups, the_process_sits_outside_its_namespace) {
 }
 
 TEST(cgroups, a_mount_below_a_sibling_shows_nothing_of_ours) {
-  v2_machine fake("/../other", "31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+  limited_v2_machine fake("/../other", "31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
   fake.limit("", "1000 100000\n");
   EXPECT_EQ(quota_cores(fake), -1);
 }
 
 TEST(cgroups, the_namespace_begins_below_the_mount) {
   // As after `unshare --cgroup` without a new mount: two levels have no names here.
-  v2_machine fake("/mine", "31 23 0:28 /../.. /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+  limited_v2_machine fake("/mine", "31 23 0:28 /../.. /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
   fake.write("proc/self/stat", "77 (name) R 1");
   for (const char* group : {"", "/p", "/p/q", "/p/q/mine", "/p/r", "/p/r/mine", "/o", "/o/q"})
     fake.write(std::string("sys/fs/cgroup") + group + "/cgroup.procs", "5\n6\n");
@@ -288,24 +291,24 @@ TEST(cgroups, the_namespace_begins_below_the_mount) {
 }
 
 TEST(cgroups, mount_points_with_odd_characters) {
-  v2_machine fake("/a b\\c:d",
-                  "31 23 0:28 / /sys/fs/my\\040cgroup\\011x\\134y rw - cgroup2 cgroup2 rw\n");
+  limited_v2_machine fake(
+      "/a b\\c:d", "31 23 0:28 / /sys/fs/my\\040cgroup\\011x\\134y rw - cgroup2 cgroup2 rw\n");
   fake.write("sys/fs/my cgroup\tx\\y/a b\\c:d/cpu.max", "50000 100000\n");
   EXPECT_EQ(quota_cores(fake), 0.5);
   EXPECT_EQ(quota_cgroup(fake), "/a b\\c:d");
 }
 
 TEST(cgroups, mount_roots_with_odd_characters) {
-  v2_machine fake("/a b/c", "31 23 0:28 /a\\040b /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+  limited_v2_machine fake("/a b/c", "31 23 0:28 /a\\040b /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
   fake.limit("/c", "50000 100000\n");
   EXPECT_EQ(quota_cores(fake), 0.5);
 }
 
 TEST(cgroups, a_hidden_mount_is_passed_over) {
   // The first is covered by the second, in the same directory.
-  v2_machine fake("/docker/f00",
-                  "30 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
-                  "31 23 0:28 /docker/f00 /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+  limited_v2_machine fake("/docker/f00",
+                          "30 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+                          "31 23 0:28 /docker/f00 /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
   fake.limit("", "50000 100000\n");
   const auto quota = read_cpu_quota(fake.files());
   ASSERT_TRUE(quota.has_value());
@@ -314,17 +317,17 @@ TEST(cgroups, a_hidden_mount_is_passed_over) {
 
 TEST(cgroups, a_later_mount_that_leads_nowhere_is_passed_over) {
   // The second shows more levels, but something else lies on top of its directory.
-  v2_machine fake("/docker/f00",
-                  "30 23 0:28 /docker/f00 /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
-                  "31 23 0:28 / /mnt/covered rw - cgroup2 cgroup2 rw\n");
+  limited_v2_machine fake("/docker/f00",
+                          "30 23 0:28 /docker/f00 /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+                          "31 23 0:28 / /mnt/covered rw - cgroup2 cgroup2 rw\n");
   fake.limit("", "50000 100000\n");
   EXPECT_EQ(quota_cores(fake), 0.5);
 }
 
 TEST(cgroups, of_several_mounts_the_one_that_shows_most) {
-  v2_machine fake("/a/b",
-                  "30 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
-                  "31 23 0:28 /a /mnt/part rw - cgroup2 cgroup2 rw\n");
+  limited_v2_machine fake("/a/b",
+                          "30 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+                          "31 23 0:28 /a /mnt/part rw - cgroup2 cgroup2 rw\n");
   fake.limit("/a/b", "max 100000\n");
   fake.limit("", "50000 100000\n");
   fake.make_directory("mnt/part/b");
@@ -347,13 +350,13 @@ TEST(cgroups, malformed_files_are_nothing) {
 }
 
 TEST(cgroups, a_line_cut_short_still_counts_when_it_tells_enough) {
-  v2_machine fake("/a", "31 23 0:28 / /sys/fs/cgroup rw - cgroup2");
+  limited_v2_machine fake("/a", "31 23 0:28 / /sys/fs/cgroup rw - cgroup2");
   fake.limit("/a", "50000 100000");
   EXPECT_EQ(quota_cores(fake), 0.5);
 }
 
 TEST(cgroups, the_tightest_number) {
-  v2_machine fake("/a/b/c");
+  limited_v2_machine fake("/a/b/c");
   const auto tightest = [&fake] {
     return tightest_limit(fake.files(), find_cgroups(fake.files(), "pids"), "pids.max", "pids.max");
   };
@@ -388,7 +391,7 @@ TEST(affinity, falls_back_to_online_then_to_one) {
 }
 
 TEST(usable_cores, the_smaller_of_affinity_and_quota) {
-  v2_machine fake("/a");
+  limited_v2_machine fake("/a");
   fake.write("proc/self/status", "Cpus_allowed_list:\t0-3\n");
   fake.limit("/a", "max 100000\n");
   EXPECT_EQ(usable_cores(fake.files()), 4);

@@ -10,7 +10,7 @@ namespace {
 
 using namespace heddle::sizing;
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr double infinite = std::numeric_limits<double>::infinity();
 constexpr double nan_value = std::numeric_limits<double>::quiet_NaN();
 constexpr int largest = std::numeric_limits<int>::max();
 
@@ -107,7 +107,7 @@ TEST(formulas, reasons_name_the_numbers) {
 TEST(formulas, nonsense_cores_are_refused_by_all) {
   const std::pair<double, std::string> table[] = {
       {0, "cores is 0"},          {-1, "cores is -1"},          {-0.5, "cores is -0.5"},
-      {infinity, "cores is inf"}, {-infinity, "cores is -inf"}, {nan_value, "nan"}};
+      {infinite, "cores is inf"}, {-infinite, "cores is -inf"}, {nan_value, "nan"}};
   for (const auto& [cores, text] : table) {
     expect_refused([c = cores] { return cpu_bound(c, 4); }, text);
     expect_refused([c = cores] { return io_bound(c); }, text);
@@ -120,7 +120,7 @@ TEST(formulas, nonsense_options_are_refused) {
   expect_refused([] { return cpu_bound(4, 0); }, "physical_cores is 0");
   expect_refused([] { return cpu_bound(4, -2); }, "physical_cores is -2");
   expect_refused([] { return io_bound(4, {.wait_to_compute = -0.1}); }, "-0.1");
-  expect_refused([] { return io_bound(4, {.wait_to_compute = infinity}); }, "inf");
+  expect_refused([] { return io_bound(4, {.wait_to_compute = infinite}); }, "inf");
   expect_refused([] { return io_bound(4, {.wait_to_compute = nan_value}); }, "nan");
   expect_refused([] { return io_bound(4, {.cap = 0}); }, "cap is 0");
   expect_refused([] { return io_bound(4, {.cap = -64}); }, "cap is -64");

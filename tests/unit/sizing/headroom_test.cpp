@@ -13,7 +13,6 @@ using namespace heddle::sizing;
 using heddle::kernel::cgroup_limit;
 using heddle::kernel::cgroup_version;
 using heddle::kernel::resource_limit;
-using std::chrono::seconds;
 using testing::HasSubstr;
 
 constexpr std::uint64_t mib = 1024 * 1024;
@@ -141,7 +140,7 @@ class braking : public testing::Test {
   // At `second`, with `available` % of the memory and `workers` workers.
   headroom at(int second, unsigned available, int workers, double stall = 0) {
     resources known = with_memory(100 * mib, available * mib, workers);
-    known.now = seconds(second);
+    known.now = std::chrono::seconds(second);
     known.memory_stall = stall;
     return find_headroom(known, {.memory_bytes = mib / 100}, 1000, brake_);
   }

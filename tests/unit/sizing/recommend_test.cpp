@@ -150,9 +150,10 @@ TEST(as_good, within_the_tolerance_and_as_much_more_as_noise_explains) {
   EXPECT_FALSE(as_good({96.9, 96.9, 96.9}, best, 0.03));
   EXPECT_TRUE(as_good({95, 93, 97}, best, 0.03)) << "2 of doubt";
   EXPECT_FALSE(as_good({94.9, 92.9, 96.9}, best, 0.03));
-  constexpr double infinity = std::numeric_limits<double>::infinity();
-  EXPECT_TRUE(as_good({94, -infinity, infinity}, best, 0.03)) << "doubt counts up to the tolerance";
-  EXPECT_FALSE(as_good({93.9, -infinity, infinity}, best, 0.03));
+  constexpr double without_end = std::numeric_limits<double>::infinity();
+  EXPECT_TRUE(as_good({94, -without_end, without_end}, best, 0.03))
+      << "doubt counts up to the tolerance";
+  EXPECT_FALSE(as_good({93.9, -without_end, without_end}, best, 0.03));
   EXPECT_TRUE(as_good(best, best, 0));
 }
 

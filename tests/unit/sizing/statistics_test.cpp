@@ -18,7 +18,7 @@ using sizing_test::noise;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr double infinite_value = std::numeric_limits<double>::infinity();
 
 running_mean of(std::initializer_list<double> values) {
   running_mean m;
@@ -50,7 +50,7 @@ TEST(student_t, has_the_quantiles_of_the_tables) {
 }
 
 TEST(student_t, falls_with_the_degrees_also_between_whole_ones) {
-  double before = infinity;
+  double before = infinite_value;
   for (double degrees = 0.5; degrees < 50; degrees *= 1.1) {
     const double t = student_t(degrees);
     EXPECT_LT(t, before) << degrees;
@@ -75,7 +75,7 @@ TEST(running_mean, of_few_values) {
   EXPECT_EQ(running_mean().mean(), 0);
   EXPECT_EQ(running_mean().variance(), 0);
   EXPECT_EQ(of({3}).variance(), 0);
-  EXPECT_EQ(of({3}).interval(), (estimate{3, -infinity, infinity}));
+  EXPECT_EQ(of({3}).interval(), (estimate{3, -infinite_value, infinite_value}));
   const running_mean m = of({1, 2, 3, 4});
   EXPECT_EQ(m.count(), 4U);
   EXPECT_DOUBLE_EQ(m.mean(), 2.5);
@@ -108,8 +108,8 @@ TEST(estimate, width_is_a_share_of_the_value) {
   EXPECT_DOUBLE_EQ((estimate{50, 49, 51}).relative_half_width(), 0.02);
   EXPECT_DOUBLE_EQ((estimate{-50, -51, -49}).relative_half_width(), 0.02);
   EXPECT_EQ((estimate{0, 0, 0}).relative_half_width(), 0);
-  EXPECT_EQ((estimate{0, -1, 1}).relative_half_width(), infinity);
-  EXPECT_EQ((estimate{1, -infinity, infinity}).relative_half_width(), infinity);
+  EXPECT_EQ((estimate{0, -1, 1}).relative_half_width(), infinite_value);
+  EXPECT_EQ((estimate{1, -infinite_value, infinite_value}).relative_half_width(), infinite_value);
 }
 
 // Welch's t of {1, 2, 3} and {4, 6, 8, 10}: degrees 4.41, so t = 2.675 (by interpolation of its
@@ -123,7 +123,7 @@ TEST(difference, of_samples_that_vary_differently) {
 }
 
 TEST(difference, of_too_few_is_unknown) {
-  EXPECT_EQ(difference(of({1}), of({4, 5})), (estimate{3.5, -infinity, infinity}));
+  EXPECT_EQ(difference(of({1}), of({4, 5})), (estimate{3.5, -infinite_value, infinite_value}));
   EXPECT_EQ(difference(of({1, 1}), of({4, 4})), (estimate{3, 3, 3}));
 }
 
@@ -142,8 +142,8 @@ TEST(ratio, holds_the_truth_in_95_of_100_samples) {
 }
 
 TEST(ratio, of_what_may_be_zero_has_no_end) {
-  EXPECT_EQ(ratio(of({0.1, 5}), of({1, 1})).high, infinity);
-  EXPECT_EQ(ratio(of({2}), of({4, 4})), (estimate{2, 0, infinity}));
+  EXPECT_EQ(ratio(of({0.1, 5}), of({1, 1})).high, infinite_value);
+  EXPECT_EQ(ratio(of({2}), of({4, 4})), (estimate{2, 0, infinite_value}));
   EXPECT_EQ(ratio(of({2, 2}), of({4, 4})), (estimate{2, 2, 2}));
   EXPECT_THAT([] { ratio(of({0, 0}), of({4, 4})); },
               ThrowsMessage<std::invalid_argument>(HasSubstr("0.000000")));

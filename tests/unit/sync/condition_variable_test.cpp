@@ -38,7 +38,7 @@ struct heddles {
 // What the standard requires, of both.
 template <class T>
 class condition_variable_requirements : public testing::Test {};
-using both = testing::Types<standard, heddles>;
+using both_kinds = testing::Types<standard, heddles>;
 class names_of_both {
  public:
   template <class T>
@@ -46,7 +46,7 @@ class names_of_both {
     return std::is_same_v<T, standard> ? "std" : "heddle";
   }
 };
-TYPED_TEST_SUITE(condition_variable_requirements, both, names_of_both);
+TYPED_TEST_SUITE(condition_variable_requirements, both_kinds, names_of_both);
 
 TYPED_TEST(condition_variable_requirements, a_notification_ends_a_wait_with_the_lock_held) {
   const heddle_test::watchdog dog;

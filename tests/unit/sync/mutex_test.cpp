@@ -19,6 +19,7 @@
 namespace {
 
 using namespace std::chrono_literals;
+using heddle_test::on_another_thread;
 using testing::ElementsAre;
 
 namespace prim = heddle::prim;
@@ -42,12 +43,6 @@ class lock_under_test {
  private:
   heddle::mutex m_;
 };
-
-bool on_another_thread(const std::function<bool()>& f) {
-  bool result = false;
-  std::thread([&] { result = f(); }).join();
-  return result;
-}
 
 TEST(mutex, is_one_word_and_its_probe) { EXPECT_EQ(sizeof(heddle::mutex), 16u); }
 

@@ -32,7 +32,7 @@ using testing::ElementsAre;
 namespace prim = heddle::prim;
 
 // As clang cannot follow a lock from thread to thread.
-class lock_under_test {
+class pi_lock_under_test {
  public:
   void lock() HEDDLE_NO_THREAD_SAFETY_ANALYSIS { m_.lock(); }
   void unlock() HEDDLE_NO_THREAD_SAFETY_ANALYSIS { m_.unlock(); }
@@ -59,7 +59,7 @@ TEST(priority_inheritance_mutex, is_one_word_and_its_probe) {
 
 TEST(priority_inheritance_mutex, tells_the_delegate_only_when_it_sleeps) {
   const heddle_test::watchdog dog;
-  lock_under_test m;
+  pi_lock_under_test m;
   heddle_test::recording_delegate d;
   m.lock();
   m.unlock();
@@ -81,7 +81,7 @@ TEST(priority_inheritance_mutex, tells_the_delegate_only_when_it_sleeps) {
 }
 
 TEST(priority_inheritance_mutex, is_not_held_when_the_delegate_throws) {
-  lock_under_test m;
+  pi_lock_under_test m;
   m.lock();
   std::thread([&] {
     heddle_test::recording_delegate d;
@@ -152,8 +152,8 @@ TEST(priority_inheritance_mutex, tells_the_delegate_its_name_and_owner) {
 // has given up.
 TEST(priority_inheritance_mutex, a_circle_is_undone_by_a_deadline) {
   const heddle_test::watchdog dog;
-  lock_under_test a;
-  lock_under_test b;
+  pi_lock_under_test a;
+  pi_lock_under_test b;
   std::atomic<int> holding{0};
   const auto both_hold = [&] {
     ++holding;
@@ -176,7 +176,7 @@ TEST(priority_inheritance_mutex, a_circle_is_undone_by_a_deadline) {
 }
 
 TEST(priority_inheritance_mutex, a_holder_that_has_ended_keeps_it) {
-  lock_under_test m;
+  pi_lock_under_test m;
   std::thread([&] { m.lock(); }).join();
   EXPECT_FALSE(m.try_lock());
   const auto deadline = prim::clock::now() + 3ms;
@@ -186,7 +186,7 @@ TEST(priority_inheritance_mutex, a_holder_that_has_ended_keeps_it) {
 
 TEST(priority_inheritance_mutex, the_thread_that_forks_unlocks_it_in_the_child) {
   const heddle_test::watchdog dog;
-  lock_under_test m;
+  pi_lock_under_test m;
   m.lock();
   std::atomic<bool> waiting{false};
   std::thread patient([&] {
@@ -254,7 +254,7 @@ class inheritance : public testing::Test {
 TEST_F(inheritance, lets_the_holder_run_before_threads_in_between) {
   const heddle_test::watchdog dog;
   for (const bool timed : {false, true}) {
-    lock_under_test m;
+    pi_lock_under_test m;
     std::atomic<bool> held{false};
     std::atomic<bool> spins{false};
     std::atomic<bool> acquired{false};
@@ -301,7 +301,7 @@ TEST_F(inheritance, lets_the_holder_run_before_threads_in_between) {
 
 TEST_F(inheritance, ends_with_the_wait) {
   const heddle_test::watchdog dog;
-  lock_under_test m;
+  pi_lock_under_test m;
   std::atomic<bool> held{false};
   std::atomic<bool> raised{false};
   std::thread low([&] {
@@ -325,7 +325,7 @@ TEST_F(inheritance, ends_with_the_wait) {
 // They queue up in the other order than that of their priorities.
 TEST_F(inheritance, the_most_urgent_waiter_is_served_first) {
   const heddle_test::watchdog dog;
-  lock_under_test m;
+  pi_lock_under_test m;
   std::vector<int> served;  // guarded by m
   std::vector<std::thread> waiters;
   std::thread holder([&] {

@@ -22,6 +22,7 @@
 namespace {
 
 using namespace std::chrono_literals;
+using heddle_test::on_another_thread;
 using testing::HasSubstr;
 
 namespace prim = heddle::prim;
@@ -66,12 +67,6 @@ class heddle_lock {
  private:
   heddle::rw_lock l_;
 };
-
-bool on_another_thread(const std::function<bool()>& f) {
-  bool result = false;
-  std::thread([&] { result = f(); }).join();
-  return result;
-}
 
 // A write, after which readers are counted instead of entering the table, and so many reads that
 // the next ones enter it again.

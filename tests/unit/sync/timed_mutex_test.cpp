@@ -22,7 +22,7 @@ using steady = std::chrono::steady_clock;
 // Lets the tests speak of one lock from several threads without telling clang who holds it: what is
 // tested here is the lock.
 template <class M>
-class lock_under_test {
+class timed_lock_under_test {
  public:
   void lock() HEDDLE_NO_THREAD_SAFETY_ANALYSIS { m_.lock(); }
   void unlock() HEDDLE_NO_THREAD_SAFETY_ANALYSIS { m_.unlock(); }
@@ -61,8 +61,8 @@ TYPED_TEST(timed_mutex_requirements, are_neither_copied_nor_moved) {
 }
 
 TYPED_TEST(timed_mutex_requirements, it_works_with_the_standards_locks) {
-  lock_under_test<TypeParam> a;
-  lock_under_test<TypeParam> b;
+  timed_lock_under_test<TypeParam> a;
+  timed_lock_under_test<TypeParam> b;
   {
     const std::lock_guard lock(a);
   }
@@ -78,7 +78,7 @@ TYPED_TEST(timed_mutex_requirements, it_works_with_the_standards_locks) {
 }
 
 TYPED_TEST(timed_mutex_requirements, others_stay_out_while_it_is_held) {
-  lock_under_test<TypeParam> m;
+  timed_lock_under_test<TypeParam> m;
   m.lock();
   std::thread([&] {
     EXPECT_FALSE(m.try_lock());
@@ -95,7 +95,7 @@ TYPED_TEST(timed_mutex_requirements, others_stay_out_while_it_is_held) {
 }
 
 TYPED_TEST(timed_mutex_requirements, a_wait_ends_at_its_deadline_and_not_before) {
-  lock_under_test<TypeParam> m;
+  timed_lock_under_test<TypeParam> m;
   m.lock();
   std::thread([&] {
     const auto deadline = steady::now() + 5ms;
@@ -108,7 +108,7 @@ TYPED_TEST(timed_mutex_requirements, a_wait_ends_at_its_deadline_and_not_before)
 }
 
 TYPED_TEST(timed_mutex_requirements, a_deadline_that_has_passed_is_good_enough_for_a_free_lock) {
-  lock_under_test<TypeParam> m;
+  timed_lock_under_test<TypeParam> m;
   EXPECT_TRUE(m.try_lock_until(steady::now() - 1h));
   m.unlock();
   EXPECT_TRUE(m.try_lock_for(-1h));
@@ -117,7 +117,7 @@ TYPED_TEST(timed_mutex_requirements, a_deadline_that_has_passed_is_good_enough_f
 
 TYPED_TEST(timed_mutex_requirements, those_who_sleep_get_it) {
   const heddle_test::watchdog dog;
-  lock_under_test<TypeParam> m;
+  timed_lock_under_test<TypeParam> m;
   int entered = 0;  // plain: guarded by m
   m.lock();
   std::vector<std::thread> sleepers;
@@ -142,7 +142,7 @@ TYPED_TEST(timed_mutex_requirements, those_who_sleep_get_it) {
 TYPED_TEST(timed_mutex_requirements, four_threads_exclude_each_other) {
   const heddle_test::watchdog dog;
   constexpr int rounds = 2'000;
-  lock_under_test<TypeParam> m;
+  timed_lock_under_test<TypeParam> m;
   int count = 0;  // plain: guarded by m
   heddle_test::run_together(4, [&](unsigned t) {
     for (int i = 0; i < rounds; ++i) {

@@ -47,7 +47,7 @@ using testing::IsEmpty;
 using testing::SizeIs;
 using testing::UnorderedElementsAre;
 
-heddle::thread_pool_options workers(unsigned count, const char* name) {
+heddle::thread_pool_options named(unsigned count, const char* name) {
   heddle::thread_pool_options options;
   options.workers = count;
   options.name = name;
@@ -182,7 +182,7 @@ TEST(watchdog, breaks_a_circle_of_a_lock_and_a_result) {
   heddle::mutex table("table");
   meeting both(2);
   std::atomic<int> thrown{0};
-  heddle::thread_pool pool(workers(2, "work"));  // ends first: nobody may wait for the inner task
+  heddle::thread_pool pool(named(2, "work"));  // ends first: nobody may wait for the inner task
   auto outer = pool.submit(named("outer", [&] {
     const std::lock_guard lock(table);
     auto inner = pool.submit(named("inner", [&] {
@@ -241,7 +241,7 @@ TEST(watchdog, a_pool_that_cannot_end_is_told) {
   dog d;
   heddle::mutex m("m");
   std::optional<heddle::thread_pool> pool;
-  pool.emplace(workers(1, "ending"));
+  pool.emplace(named(1, "ending"));
   heddle::manual_reset_event is_locked;
   joining_thread ender("ender", [&] {
     const std::lock_guard lock(m);
@@ -422,7 +422,7 @@ TEST(watchdog, tells_of_urgent_tasks_that_wait_for_others) {
   std::vector<heddle::priority_inversion> told;
   watchdog w({.period = 0ns,
               .on_inversion = [&](const heddle::priority_inversion& i) { told.push_back(i); }});
-  heddle::thread_pool pool(workers(2, "mixed"));
+  heddle::thread_pool pool(named(2, "mixed"));
   heddle::mutex table("table");
   std::latch is_locked(1);
   std::atomic<bool> ends{false};
