@@ -13,12 +13,13 @@ set(heddle_joined_rooms
 set(heddle_joined_apart_1 exec/profile.cpp kernel/cgroup.cpp data/flight.cpp sizing/measurement.cpp
   watch/wait_graph.cpp)
 set(heddle_joined_apart_2 exec/pool_sizing.cpp kernel/schedstat.cpp kernel/topology.cpp
-  probe/per_thread.cpp probe/wait_board.cpp sizing/formulas.cpp)
-set(heddle_joined_apart_3 kernel/usage.cpp probe/lock_probe.cpp sizing/headroom.cpp)
-set(heddle_joined_apart_4 heddle/profile.cpp heddle/profile_options.cpp heddle/profile_run.cpp
+  probe/wait_board.cpp sizing/formulas.cpp)
+set(heddle_joined_apart_3 kernel/usage.cpp probe/lock_probe.cpp)
+set(heddle_joined_apart_4 probe/per_thread.cpp sizing/headroom.cpp)
+set(heddle_joined_apart_5 heddle/profile.cpp heddle/profile_options.cpp heddle/profile_run.cpp
   heddle/surroundings.cpp)
-set(heddle_joined_apart_5 heddle/profile_commands.cpp)
-set(heddle_joined_apart_6 heddle/report.cpp)
+set(heddle_joined_apart_6 heddle/profile_commands.cpp)
+set(heddle_joined_apart_7 heddle/report.cpp)
 
 function(heddle_join_sources target)
   if(NOT HEDDLE_UNITY OR HEDDLE_UNITY STREQUAL "tests")
@@ -33,7 +34,7 @@ function(heddle_join_sources target)
     if(file MATCHES "^(pool|map)_")
       string(APPEND group _${CMAKE_MATCH_1})
     endif()
-    foreach(apart RANGE 1 6)
+    foreach(apart RANGE 1 7)
       if("${room}/${file}" IN_LIST heddle_joined_apart_${apart})
         set(group apart_${apart})
       endif()
