@@ -276,8 +276,8 @@ TEST(spawn, the_loops_destruction_kills_and_cancels) {
 }
 
 TEST(spawn, a_dropped_future_lets_the_command_run_on) {
+  pipe_ends p;  // used by the thread
   loop_thread thread;
-  pipe_ends p;
   command what = shell("sleep 0.05; echo done");
   what.standard_output = p.write.get();
   {
