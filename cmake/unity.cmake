@@ -1,12 +1,13 @@
 # heddle_join_sources(target): with HEDDLE_UNITY, compiles the sources of a room as one. What costs most
 # in compiling them, and in having clang-tidy read them, is the headers that they share. Users' builds,
-# the release's among them, compile each source of the library and of the command alone, which shows
-# that it includes what it uses.
+# the release's among them, compile each source of the library alone, which shows that it includes
+# what it uses.
 #
 # Apart are sources that give things of their own a short name that another of the room has. Without
-# -Wshadow: one source's name is in the other's scope here; the release build warns of what is shadowed.
+# -Wshadow: one source's name is in the other's scope here; the release build, in which the library's are
+# compiled alone, warns of what is shadowed.
 # And g++ takes an included source for a header, which should not name what is local to it.
-set(HEDDLE_UNITY OFF CACHE STRING "Compile sources of a room together: ON, tests (of tests alone), OFF")
+set(HEDDLE_UNITY OFF CACHE STRING "Compile sources together: ON, programs (not the library's), OFF")
 set(heddle_joined_rooms
   heddle base prim kernel probe sizing sync queue future data exec algorithm coro process pattern watch)
 # What does not go with its own room goes with that of others.
@@ -22,7 +23,7 @@ set(heddle_joined_apart_6 heddle/profile_commands.cpp)
 set(heddle_joined_apart_7 heddle/report.cpp)
 
 function(heddle_join_sources target)
-  if(NOT HEDDLE_UNITY OR HEDDLE_UNITY STREQUAL "tests")
+  if(NOT HEDDLE_UNITY OR (HEDDLE_UNITY STREQUAL "programs" AND target STREQUAL "heddle"))
     return()
   endif()
   get_target_property(sources ${target} SOURCES)
@@ -44,7 +45,10 @@ function(heddle_join_sources target)
     endif()
   endforeach()
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
-  target_compile_options(${target} PRIVATE -Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+  if(NOT target STREQUAL "heddle_command_parts")
+    target_compile_options(${target} PRIVATE -Wno-shadow)
+  endif()
 endfunction()
 
 # heddle_join_tests(target): likewise the sources of a test program, some at a time. What costs most

@@ -11,7 +11,7 @@
 namespace heddle::tool {
 namespace {
 
-using seconds = std::chrono::duration<double>;
+using fractional_seconds = std::chrono::duration<double>;
 
 std::size_t screen_width(int descriptor) {
   winsize size{};
@@ -28,7 +28,8 @@ std::string rate_text(double rate) {
 
 }  // namespace
 
-std::string progress_line(const progress& p, double rate, seconds elapsed, std::size_t width) {
+std::string progress_line(const progress& p, double rate, fractional_seconds elapsed,
+                          std::size_t width) {
   const bool has_total = p.expected && p.expected->jobs > 0;
   const double total = has_total ? std::max(p.expected->jobs, static_cast<double>(p.done)) : 0;
   const bool complete = has_total && p.expected->exact && static_cast<double>(p.done) >= total;
@@ -94,7 +95,7 @@ void progress_bar::hide() noexcept {
 
 void progress_bar::finish(const progress& p, clock::time_point now) {
   if (in_midline()) screen_.decorate("\n");
-  rate_ = static_cast<double>(p.ended) / std::max(seconds(now - start_).count(), 1e-9);
+  rate_ = static_cast<double>(p.ended) / std::max(fractional_seconds(now - start_).count(), 1e-9);
   last_ = now;
   last_ended_ = p.ended;
   show(p, rate_, now);
@@ -104,12 +105,12 @@ void progress_bar::finish(const progress& p, clock::time_point now) {
 
 double progress_bar::rate(const progress& p, clock::time_point now) {
   const bool first = last_ == clock::time_point{};
-  const double passed = seconds(now - (first ? start_ : last_)).count();
+  const double passed = fractional_seconds(now - (first ? start_ : last_)).count();
   if (passed < 0.02) return rate_;
   const double recent = static_cast<double>(p.ended - last_ended_) / passed;
   // Before there is a past worth the name, the mean since the start says most.
   constexpr double memory = 5;  // seconds
-  const double age = seconds(now - start_).count();
+  const double age = fractional_seconds(now - start_).count();
   const double weight = 1 - std::exp(-passed / std::min(memory, std::max(age, passed)));
   rate_ = first ? recent : rate_ + weight * (recent - rate_);
   last_ = now;

@@ -37,7 +37,7 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-constexpr std::string_view help =
+constexpr std::string_view doctor_help =
     R"(heddle doctor - what Heddle sees of this machine
 
 Usage
@@ -480,7 +480,7 @@ int run_doctor(int argc, char** argv) {
   try {
     const doctor_options options = parse(argc, argv);
     if (options.help) {
-      write_to_stdout(help);
+      write_to_stdout(doctor_help);
       return 0;
     }
     const findings f = look(options);

@@ -37,6 +37,7 @@
 namespace heddle::tool {
 namespace {
 
+using json = nlohmann::ordered_json;
 using std::chrono::nanoseconds;
 
 enum way : std::size_t { sequential, threads, processes, ways };
@@ -258,7 +259,6 @@ std::string to_text(const waiters_by_kind& waiters) {
 
 std::string to_json(const std::vector<kind_figures>& kinds, const waiters_by_kind& waiters,
                     double cores) {
-  using json = nlohmann::ordered_json;
   const auto interval = [](const sizing::estimate& e) {
     const auto number = [](double n) { return std::isfinite(n) ? json(n) : json(); };
     return json{{"value", number(e.value)}, {"low", number(e.low)}, {"high", number(e.high)}};

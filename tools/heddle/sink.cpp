@@ -88,16 +88,16 @@ void sink::on_ready(std::uint32_t) noexcept {
 }
 
 void sink::pump() {
-  std::uint64_t left = bytes_per_turn;
-  while (!queue_.empty() && left != 0) {
+  std::uint64_t remaining = bytes_per_turn;
+  while (!queue_.empty() && remaining != 0) {
     const std::string_view bytes = queue_.front();
     at_line_start_ = bytes.back() == '\n';
-    const std::size_t written = try_write(
-        bytes.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), left))));
+    const std::size_t written = try_write(bytes.substr(
+        0, static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), remaining))));
     if (failed_) return;
     if (written == 0) break;
     queue_.pop(written);
-    left -= written;
+    remaining -= written;
   }
   if (queue_.empty()) {
     stop_waiting();
