@@ -17,9 +17,9 @@ using heddle::object_pool_options;
 struct thing {
   prim::cell<int> users;
 };
-using pool = object_pool<thing>;
+using thing_pool = object_pool<thing>;
 
-void use(const pool::lease& lease) {
+void use(const thing_pool::lease& lease) {
   lease->users.write([](int& n) { model::check(++n == 1, "one user at a time"); });
   lease->users.write([](int& n) { --n; });
 }
@@ -35,7 +35,7 @@ object_pool_options kept(std::size_t per_thread, std::size_t shared) {
 // fetched without being taken out.
 TEST(ObjectPoolModel, AnObjectGoesFromThreadToThread) {
   holds([] {
-    pool objects(kept(0, 4));
+    thing_pool objects(kept(0, 4));
     const auto take_and_give_back = [&] {
       const auto lease = objects.acquire();
       use(lease);
@@ -55,14 +55,14 @@ TEST(ObjectPoolModel, AnObjectGoesFromThreadToThread) {
 // keeps its objects, or stores them outside of the lock.
 TEST(ObjectPoolModel, AnEndedThreadLeavesItsObjects) {
   holds([] {
-    pool objects(kept(2, 4));
+    thing_pool objects(kept(2, 4));
     auto lease = objects.acquire();
     use(lease);
     prim::thread other([&, mine = std::move(lease)]() mutable {
       use(mine);
       mine.give_back();
     });
-    std::optional<pool::lease> mine(objects.acquire());  // perhaps the other's
+    std::optional<thing_pool::lease> mine(objects.acquire());  // perhaps the other's
     use(*mine);
     mine->discard();
     const bool was_another = objects.statistics().created == 2;
@@ -79,7 +79,7 @@ TEST(ObjectPoolModel, AnEndedThreadLeavesItsObjects) {
 // object is destroyed.
 TEST(ObjectPoolModel, EndsBesideALease) {
   holds([] {
-    std::optional<pool> objects(std::in_place, kept(1, 1));
+    std::optional<thing_pool> objects(std::in_place, kept(1, 1));
     prim::thread other([mine = objects->acquire()]() mutable {
       use(mine);
       mine.give_back();
@@ -96,7 +96,7 @@ TEST(ObjectPoolModel, EndsBesideLeasesOfTwoThreads) {
   o.spurious_failures = 0;
   holds(
       [] {
-        std::optional<pool> objects(std::in_place, kept(1, 0));
+        std::optional<thing_pool> objects(std::in_place, kept(1, 0));
         prim::thread first([mine = objects->acquire()]() mutable { use(mine); });
         prim::thread second([mine = objects->acquire(), too = objects->acquire()]() mutable {
           too.give_back();
@@ -118,7 +118,7 @@ TEST(ObjectPoolModel, EndsBesideALeaseOfAThreadWithoutAPlace) {
   holds(
       [] {
         try {
-          std::optional<pool> objects(std::in_place, kept(0, 1));
+          std::optional<thing_pool> objects(std::in_place, kept(0, 1));
           prim::thread other([mine = objects->acquire()]() mutable {
             use(mine);
             mine.give_back();
@@ -135,7 +135,7 @@ TEST(ObjectPoolModel, EndsBesideALeaseOfAThreadWithoutAPlace) {
 // Fails when an ending thread stores its objects without entering its place.
 TEST(ObjectPoolModel, EndsBesideAThreadThatEnds) {
   holds([] {
-    std::optional<pool> objects(std::in_place, kept(2, 2));
+    std::optional<thing_pool> objects(std::in_place, kept(2, 2));
     prim::atomic<bool> used{false};
     prim::thread other([&] {
       {
@@ -155,7 +155,7 @@ TEST(ObjectPoolModel, NeverHasMoreThanItMay) {
   holds([] {
     object_pool_options o = kept(0, 2);
     o.most = 1;
-    pool objects(o);
+    thing_pool objects(o);
     prim::atomic<int> out{0};
     const auto try_to_use = [&] {
       const auto lease = objects.try_acquire();
