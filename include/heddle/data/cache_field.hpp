@@ -24,6 +24,8 @@ inline constexpr bool copied_by_words = std::is_trivially_copyable_v<T> && sizeo
 template <class T, bool ByWords>
 class cache_field {
  public:
+  static constexpr bool changes_at_once = false;
+
   void construct(T&& value) { ::new (static_cast<void*>(bytes_)) T(std::move(value)); }
   void destroy() noexcept { std::destroy_at(&object()); }
   const T& get() const noexcept { return *std::launder(reinterpret_cast<const T*>(bytes_)); }
@@ -43,6 +45,9 @@ class cache_field<T, true> {
   static constexpr std::size_t words = (sizeof(T) + 7) / 8;
 
  public:
+  // Whoever reads it while it gets another value sees all of the old or all of the new one.
+  static constexpr bool changes_at_once = words == 1;
+
   void construct(T&& value) noexcept {
     std::array<std::uint64_t, words> raw{};
     std::memcpy(raw.data(), static_cast<const void*>(&value), sizeof(T));

@@ -30,11 +30,11 @@ class alignas(destructive_interference) cache_part {
   using removed = typename table::removed;
 
   cache_part(const cache_limits& limits, const Equal& equal)
-      : looks_locked_(!table::by_words || limits.after_access != 0), entries_(limits, equal) {}
+      : entries_(limits, equal), looks_locked_(!table::by_words || limits.after_access != 0) {}
   cache_part(const cache_part&) = delete;
   cache_part& operator=(const cache_part&) = delete;
 
-  // For a look-up that will come.
+  // For a look-up or a keep() that will come.
   void prefetch(std::uint64_t hash) const noexcept HEDDLE_NO_THREAD_SAFETY_ANALYSIS {
     entries_.prefetch(hash);
   }
@@ -56,14 +56,15 @@ class alignas(destructive_interference) cache_part {
   // throws; then nothing has changed.
   bool keep(std::uint64_t hash, K& key, V& value, std::uint64_t weight, cache_time time,
             flight* own, removed& gone) {
-    const change locked(*this);
+    change locked(*this);
     const bool wanted = own == nullptr || own->listed;
     const bool fits = entries_.fits(weight);
-    const std::uint32_t old = fits ? table::none : entries_.find(hash, key);
+    const std::uint32_t old = entries_.find(hash, key);
     flight* const other = own == nullptr ? flight_of(hash, key) : nullptr;
     if (wanted) {
+      if (!fits || !entries_.replaces_at_once(old)) locked.begin();
       if (fits) {
-        entries_.put(hash, std::move(key), std::move(value), weight, time, gone);
+        entries_.put(old, hash, std::move(key), std::move(value), weight, time, gone);
       } else {
         if (old != table::none) entries_.remove(old, removal_cause::replaced, gone);
         entries_.count_too_heavy();
@@ -76,22 +77,25 @@ class alignas(destructive_interference) cache_part {
 
   // True when the key had a value.
   bool erase(std::uint64_t hash, const K& key, cache_time time, removed& gone) {
-    const change locked(*this);
+    change locked(*this);
     const std::uint32_t n = entries_.find(hash, key);
     flight* const other = flight_of(hash, key);
     if (other != nullptr) flights_.drop(*other);
     if (n == table::none) return false;
+    locked.begin();
     const bool there = !entries_.over(n, time);
     entries_.remove(n, there ? removal_cause::erased : removal_cause::expired, gone);
     return there;
   }
   void clear(removed& gone) noexcept {
-    const change locked(*this);
+    change locked(*this);
+    locked.begin();
     flights_.drop_all();
     entries_.clear(gone);
   }
   std::size_t remove_expired(cache_time time, removed& gone) noexcept {
-    const change locked(*this);
+    change locked(*this);
+    locked.begin();
     const std::size_t before = entries_.size();
     entries_.remove_expired(time, gone);
     return before - entries_.size();
@@ -167,25 +171,31 @@ class alignas(destructive_interference) cache_part {
   }
 
  private:
-  // The lock, for a change that those who look without it must notice.
+  // The lock, for a change.
   class HEDDLE_SCOPED_CAPABILITY change {
    public:
-    explicit change(cache_part& p) HEDDLE_ACQUIRE(p.lock_) : part_(p) {
-      part_.lock_.lock();
-      // What they look at is stored with release from here on.
-      if constexpr (table::by_words) part_.version_.store(version() + 1, prim::relaxed);
-    }
+    explicit change(cache_part& p) HEDDLE_ACQUIRE(p.lock_) : part_(p) { part_.lock_.lock(); }
     ~change() HEDDLE_RELEASE() {
-      if constexpr (table::by_words) part_.version_.store(version() + 1, prim::release);
+      if (begun_) part_.version_.store(version() + 1, prim::release);
       part_.lock_.unlock();
     }
     change(const change&) = delete;
     change& operator=(const change&) = delete;
 
+    // From here on those who look without the lock notice that something changes; what they look
+    // at is stored with release.
+    void begin() noexcept {
+      if constexpr (table::by_words) {
+        part_.version_.store(version() + 1, prim::relaxed);
+        begun_ = true;
+      }
+    }
+
    private:
     std::uint32_t version() const noexcept { return part_.version_.load(prim::relaxed); }
 
     cache_part& part_;
+    bool begun_ = false;
   };
 
   // Without the lock. A few times; what goes on changing is looked at under it.
@@ -216,9 +226,10 @@ class alignas(destructive_interference) cache_part {
         return value;
       }
     }
-    const change locked(*this);
+    change locked(*this);
     const std::uint32_t n = entries_.find(hash, key);
     if (n != table::none && entries_.over(n, time)) {
+      locked.begin();
       entries_.remove(n, removal_cause::expired, gone);
     }
     return std::nullopt;
@@ -237,11 +248,13 @@ class alignas(destructive_interference) cache_part {
     entries_.tell(gone, f);
   }
 
+  // The lock stands where the table begins, which is what each put writes; the version where it
+  // ends, which is what a look-up reads.
   mutable prim::short_lock lock_;
-  const bool looks_locked_;
-  prim::atomic<std::uint32_t> version_{0};  // odd: what peek() reads is being changed
-  table entries_ HEDDLE_GUARDED_BY(lock_);  // but for peek()
   flight_list flights_ HEDDLE_GUARDED_BY(lock_);
+  table entries_ HEDDLE_GUARDED_BY(lock_);  // but for peek()
+  prim::atomic<std::uint32_t> version_{0};  // odd: what peek() reads is being changed
+  const bool looks_locked_;
 };
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

@@ -47,7 +47,8 @@ class cache_table {
 
   enum class sight : std::uint8_t { hit, miss, expired, torn };
 
-  cache_table(const cache_limits& limits, const Equal& equal) : limits_(limits), equal_(equal) {}
+  cache_table(const cache_limits& limits, const Equal& equal)
+      : queues_(nodes_, limits.capacity), limits_(limits), equal_(equal) {}
   ~cache_table() {
     queues_.for_each([this](std::uint32_t n) { destroy(nodes_[n]); });
   }
@@ -105,11 +106,15 @@ class cache_table {
   decltype(auto) key(std::uint32_t n) const noexcept { return nodes_[n].key.get(); }
   decltype(auto) value(std::uint32_t n) const noexcept { return nodes_[n].value.get(); }
 
-  // Gives the key this value. Requires: fits(weight).
-  // Throws std::bad_alloc and what moving a key or a value, or Equal, throws; nothing has changed.
-  void put(std::uint64_t hash, K&& key, V&& value, std::uint64_t weight, cache_time now,
-           removed& gone) {
-    const std::uint32_t old = find(hash, key);
+  // Whether another value for this entry, or none, is one store that peek() sees or does not see.
+  bool replaces_at_once(std::uint32_t old) const noexcept {
+    return old != none && cache_field<V, by_words>::changes_at_once && !has_extras() &&
+           !keeps_removed();
+  }
+  // Gives the key this value. Requires: fits(weight); `old` is what find() finds.
+  // Throws std::bad_alloc and what moving a key or a value throws; nothing has changed.
+  void put(std::uint32_t old, std::uint64_t hash, K&& key, V&& value, std::uint64_t weight,
+           cache_time now, removed& gone) {
     if (old != none && over(old, now)) {
       const std::uint32_t n = make(hash, std::move(key), std::move(value), weight, now);
       remove(old, removal_cause::expired, gone);
@@ -314,16 +319,12 @@ class cache_table {
     }
   }
 
-  // One line, with the part's lock: what a look-up without the lock reads first, and all that
-  // changes when a value is replaced in its place.
-  cache_index index_;
-  const cache_limits limits_;
+  // First what changes with each put, beside the lock of a part; far from it what only newcomers
+  // change, since a look-up without the lock reads that: another core's put then takes no line of
+  // it away.
   owned_counter replaced_;
-  [[no_unique_address]] Equal equal_;
-  growing_array<node> nodes_;
-  growing_array<extra> extras_;
-  s3_fifo<growing_array<node>> queues_{nodes_, limits_.capacity};
   std::uint32_t free_ = none;
+  s3_fifo<growing_array<node>> queues_;
   prim::atomic<std::size_t> count_{0};
   prim::atomic<std::uint64_t> total_{0};
   owned_counter inserts_;
@@ -331,6 +332,11 @@ class cache_table {
   owned_counter expired_;
   owned_counter evicted_;
   owned_counter too_heavy_;
+  growing_array<extra> extras_;
+  growing_array<node> nodes_;
+  cache_index index_;
+  const cache_limits limits_;
+  [[no_unique_address]] Equal equal_;
 };
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

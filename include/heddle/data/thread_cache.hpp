@@ -276,7 +276,8 @@ class thread_cache {
   void keep(part& mine, std::uint64_t hash, K& key, V& value, std::uint64_t weight) {
     removed gone;
     if (mine.entries.fits(weight)) {
-      mine.entries.put(hash, std::move(key), std::move(value), weight, now(), gone);
+      mine.entries.put(mine.entries.find(hash, key), hash, std::move(key), std::move(value), weight,
+                       now(), gone);
       settle(mine, gone);
       return;
     }
