@@ -88,6 +88,38 @@ TEST_P(cache_stress, values_on_the_heap) {
                           [](int key) { return std::string(40, 'x') + std::to_string(key); });
 }
 
+// Values of one word, which are replaced in their places beneath those who look, beside entries
+// that leave and come: whatever is found belongs to its key, and no value is older than what the
+// same thread has seen of it, or the writer has put.
+TEST_P(cache_stress, values_of_one_word) {
+  const heddle_test::watchdog dog;
+  constexpr std::uint32_t keys = 96;
+  cache<std::uint32_t, std::uint64_t> c({.capacity = 64, .shards = 2});
+  const unsigned threads = GetParam();
+  heddle_test::run_together(threads, [&](unsigned id) {
+    std::mt19937 random(id);
+    std::array<std::uint64_t, keys> seen{};
+    for (unsigned i = 1; i < 60'000 / threads; ++i) {
+      const auto key = static_cast<std::uint32_t>(random() % keys);
+      const auto what = static_cast<unsigned>(random() % 100);
+      if (key % threads == id && what < 50) {  // each key has one writer
+        seen[key] = i;
+        c.put(key, std::uint64_t{key} << 32 | i);
+      } else if (what == 99) {
+        c.erase(key);
+      } else if (const auto v = c.get(key)) {
+        EXPECT_EQ(*v >> 32, key);
+        EXPECT_GE(*v & 0xffffffff, seen[key]);
+        seen[key] = *v & 0xffffffff;
+      }
+    }
+  });
+  const heddle::cache_statistics s = c.statistics();
+  EXPECT_LE(s.entries, 64U);
+  EXPECT_GT(s.replaced, 0U);
+  EXPECT_EQ(s.inserts, s.entries + s.evicted + s.erased);
+}
+
 // Computations that need each other's values in every order: nobody hangs, and whoever is not told
 // of a circle has its value.
 TEST_P(cache_stress, computations_that_need_each_other) {

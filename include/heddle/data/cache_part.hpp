@@ -56,13 +56,14 @@ class alignas(destructive_interference) cache_part {
   // throws; then nothing has changed.
   bool keep(std::uint64_t hash, K& key, V& value, std::uint64_t weight, cache_time time,
             flight* own, removed& gone) {
-    change locked(*this);
+    const prim::scoped_lock locked(lock_);
     const bool wanted = own == nullptr || own->listed;
     const bool fits = entries_.fits(weight);
-    const std::uint32_t old = entries_.find(hash, key);
+    const std::uint32_t old = wanted ? entries_.find(hash, key) : table::none;
     flight* const other = own == nullptr ? flight_of(hash, key) : nullptr;
     if (wanted) {
-      if (!fits || !entries_.replaces_at_once(old)) locked.begin();
+      std::optional<change> noticed;
+      if (fits ? !entries_.replaces_at_once(old) : old != table::none) noticed.emplace(*this);
       if (fits) {
         entries_.put(old, hash, std::move(key), std::move(value), weight, time, gone);
       } else {
@@ -77,25 +78,25 @@ class alignas(destructive_interference) cache_part {
 
   // True when the key had a value.
   bool erase(std::uint64_t hash, const K& key, cache_time time, removed& gone) {
-    change locked(*this);
+    const prim::scoped_lock locked(lock_);
     const std::uint32_t n = entries_.find(hash, key);
     flight* const other = flight_of(hash, key);
     if (other != nullptr) flights_.drop(*other);
     if (n == table::none) return false;
-    locked.begin();
+    const change noticed(*this);
     const bool there = !entries_.over(n, time);
     entries_.remove(n, there ? removal_cause::erased : removal_cause::expired, gone);
     return there;
   }
   void clear(removed& gone) noexcept {
-    change locked(*this);
-    locked.begin();
+    const prim::scoped_lock locked(lock_);
+    const change noticed(*this);
     flights_.drop_all();
     entries_.clear(gone);
   }
   std::size_t remove_expired(cache_time time, removed& gone) noexcept {
-    change locked(*this);
-    locked.begin();
+    const prim::scoped_lock locked(lock_);
+    const change noticed(*this);
     const std::size_t before = entries_.size();
     entries_.remove_expired(time, gone);
     return before - entries_.size();
@@ -171,31 +172,23 @@ class alignas(destructive_interference) cache_part {
   }
 
  private:
-  // The lock, for a change.
-  class HEDDLE_SCOPED_CAPABILITY change {
+  // A scope, under the lock, in which something changes that those who look without it must notice:
+  // what they look at is stored with release. Not inside of another one.
+  class [[nodiscard]] change {
    public:
-    explicit change(cache_part& p) HEDDLE_ACQUIRE(p.lock_) : part_(p) { part_.lock_.lock(); }
-    ~change() HEDDLE_RELEASE() {
-      if (begun_) part_.version_.store(version() + 1, prim::release);
-      part_.lock_.unlock();
+    explicit change(cache_part& p) noexcept : version_(p.version_) {
+      if constexpr (table::by_words) version_.store(version() + 1, prim::relaxed);
+    }
+    ~change() {
+      if constexpr (table::by_words) version_.store(version() + 1, prim::release);
     }
     change(const change&) = delete;
     change& operator=(const change&) = delete;
 
-    // From here on those who look without the lock notice that something changes; what they look
-    // at is stored with release.
-    void begin() noexcept {
-      if constexpr (table::by_words) {
-        part_.version_.store(version() + 1, prim::relaxed);
-        begun_ = true;
-      }
-    }
-
    private:
-    std::uint32_t version() const noexcept { return part_.version_.load(prim::relaxed); }
+    std::uint32_t version() const noexcept { return version_.load(prim::relaxed); }
 
-    cache_part& part_;
-    bool begun_ = false;
+    prim::atomic<std::uint32_t>& version_;
   };
 
   // Without the lock. A few times; what goes on changing is looked at under it.
@@ -226,10 +219,10 @@ class alignas(destructive_interference) cache_part {
         return value;
       }
     }
-    change locked(*this);
+    const prim::scoped_lock locked(lock_);
     const std::uint32_t n = entries_.find(hash, key);
     if (n != table::none && entries_.over(n, time)) {
-      locked.begin();
+      const change noticed(*this);
       entries_.remove(n, removal_cause::expired, gone);
     }
     return std::nullopt;
@@ -253,7 +246,8 @@ class alignas(destructive_interference) cache_part {
   mutable prim::short_lock lock_;
   flight_list flights_ HEDDLE_GUARDED_BY(lock_);
   table entries_ HEDDLE_GUARDED_BY(lock_);  // but for peek()
-  prim::atomic<std::uint32_t> version_{0};  // odd: what peek() reads is being changed
+  // Odd: what peek() reads is being changed, but for a value of one word in its place.
+  prim::atomic<std::uint32_t> version_{0};
   const bool looks_locked_;
 };
 

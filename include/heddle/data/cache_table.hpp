@@ -59,7 +59,7 @@ class cache_table {
   bool equal(const K& a, const K& b) const { return equal_(a, b); }
 
   // A copy of the value, taken while others may change the table; valid() tells afterwards that
-  // nobody has.
+  // nobody has, but for what replaces_at_once().
   template <class Valid>
   sight peek(std::uint64_t hash, const K& key, cache_time now, std::optional<V>& value,
              Valid valid) const {
@@ -106,7 +106,7 @@ class cache_table {
   decltype(auto) key(std::uint32_t n) const noexcept { return nodes_[n].key.get(); }
   decltype(auto) value(std::uint32_t n) const noexcept { return nodes_[n].value.get(); }
 
-  // Whether another value for this entry, or none, is one store that peek() sees or does not see.
+  // Whether another value for this entry is one store that peek() sees or does not see.
   bool replaces_at_once(std::uint32_t old) const noexcept {
     return old != none && cache_field<V, by_words>::changes_at_once && !has_extras() &&
            !keeps_removed();

@@ -20,6 +20,13 @@ constexpr std::uint64_t hash_of_one = 1;
 
 heddle::detail::cache_limits room_for(std::uint64_t n) { return {.capacity = n}; }
 
+// Hashes of the same place in the index.
+std::uint64_t hash_at_one(int key) { return static_cast<std::uint64_t>(key) << 32 | 1; }
+void put_at_one(part& p, int key, int value, heddle::detail::cache_time time = 0) {
+  part::removed gone;
+  p.keep(hash_at_one(key), key, value, 1, time, nullptr, gone);
+}
+
 // Fails when the leader wakes somebody before it has given the value, when it ends its computation
 // in one step and keeps the value in another, and when a computation is begun although there is
 // one.
@@ -272,15 +279,31 @@ TEST(CacheModel, ACopyIsNeverTorn) {
   });
 }
 
-// The same where a word is all there is, so that the version does not tell: neither the old value
-// nor the new one is of another key. Fails when the word is stored or loaded relaxed.
+// An entry is evicted, and another key gets its memory, beneath a look without the lock. Fails as
+// the one before.
+TEST(CacheModel, AnEntryIsUsedAgainBeneathALook) {
+  holds([] {
+    part p(room_for(1), {});
+    const auto put = [&p](int key) { put_at_one(p, key, 10 * key); };
+    put(1);
+    prim::thread writer([&] {
+      put(2);
+      put(3);
+    });
+    part::removed gone;
+    const auto v = p.look_up(hash_at_one(1), 1, 0, gone);
+    model::check(!v || *v == 10);
+    writer.join();
+  });
+}
+
+// The same, and the new key's value is replaced in its place, of which the version tells nothing:
+// whoever has read the former key does not believe it. Fails when the word is stored or loaded
+// relaxed.
 TEST(CacheModel, AWordThatChangesAtOnceIsOfItsKey) {
   holds([] {
     part p(room_for(1), {});
-    const auto put = [&p](int key, int value) {
-      part::removed gone;
-      p.keep(static_cast<std::uint64_t>(key) << 32 | 1, key, value, 1, 0, nullptr, gone);
-    };
+    const auto put = [&p](int key, int value) { put_at_one(p, key, value); };
     put(1, 10);
     prim::thread writer([&] {
       put(1, 11);
@@ -289,31 +312,62 @@ TEST(CacheModel, AWordThatChangesAtOnceIsOfItsKey) {
       put(3, 31);
     });
     part::removed gone;
-    const auto v = p.look_up(std::uint64_t{1} << 32 | 1, 1, 0, gone);
+    const auto v = p.look_up(hash_at_one(1), 1, 0, gone);
     model::check(!v || *v == 10 || *v == 11);
     writer.join();
   });
 }
 
-// An entry is evicted, and another key gets its memory, beneath a look without the lock. Fails as
-// the one before.
-TEST(CacheModel, AnEntryIsUsedAgainBeneathALook) {
+// An entry leaves, and the next in the index moves up, beneath a look for that one. Fails when an
+// erase does not make the version odd.
+TEST(CacheModel, AnEntryThatMovesUpIsFound) {
   holds([] {
-    part p(room_for(1), {});
-    const auto put = [&p](int key) {
-      int value = 10 * key;
+    part p(room_for(4), {});
+    put_at_one(p, 1, 10);
+    put_at_one(p, 2, 20);
+    prim::thread other([&] {
       part::removed gone;
-      // The same place in the index, so that one takes the other's.
-      p.keep(static_cast<std::uint64_t>(key) << 32 | 1, key, value, 1, 0, nullptr, gone);
-    };
-    put(1);
-    prim::thread writer([&] {
-      put(2);
-      put(3);
+      p.erase(hash_at_one(1), 1, 0, gone);
     });
     part::removed gone;
-    const auto v = p.look_up(std::uint64_t{1} << 32 | 1, 1, 0, gone);
-    model::check(!v || *v == 10);
+    model::check(p.look_up(hash_at_one(2), 2, 0, gone) == 20, "there all the time");
+    other.join();
+  });
+}
+
+// Where somebody is told of what leaves, a value is replaced by another entry. Fails when such a
+// replacement does not make the version odd.
+TEST(CacheModel, AReplacementThatIsToldIsNoticed) {
+  holds([] {
+    part p({.capacity = 4, .told = true}, {});
+    const auto put = [&p](int key, int value) {
+      part::removed gone;
+      p.keep(hash_at_one(key), key, value, 1, 0, nullptr, gone);
+      p.settle(gone, [](int, int, heddle::removal_cause) {});
+    };
+    put(1, 10);
+    put(2, 20);
+    prim::thread writer([&] {
+      put(1, 11);
+      put(2, 21);  // takes the memory that the first had
+    });
+    part::removed gone;
+    const auto v = p.look_up(hash_at_one(1), 1, 0, gone);
+    model::check(v == 10 || v == 11);
+    writer.join();
+  });
+}
+
+// Where values expire, a value is as old as it is, and not as its successor. Fails when such a
+// replacement does not make the version odd.
+TEST(CacheModel, AnExpiredValueIsNotMadeYoung) {
+  holds([] {
+    part p({.capacity = 1, .after_write = 100}, {});
+    put_at_one(p, 1, 10);
+    prim::thread writer([&] { put_at_one(p, 1, 11, 99); });
+    part::removed gone;
+    const auto v = p.look_up(hash_at_one(1), 1, 100, gone);
+    model::check(!v || v == 11);
     writer.join();
   });
 }
