@@ -35,7 +35,7 @@ void ghost_list::span(std::uint64_t entries) noexcept {
     mask_ = static_cast<std::uint32_t>(buckets - 1);
   }
   // Ages have 14 bits of the 16, so that it takes four spans for an old one to look young again.
-  shift_ = static_cast<unsigned>(std::bit_width(wanted | 0x2000)) - 14;
+  shift_ = static_cast<std::uint16_t>(std::bit_width(wanted | 0x2000)) - 14;
   oldest_ = static_cast<std::uint16_t>(wanted >> shift_);
 }
 

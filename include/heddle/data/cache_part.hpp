@@ -25,12 +25,12 @@ template <class K, class V, class Equal>
 class alignas(destructive_interference) cache_part {
   using table = cache_table<K, V, Equal>;
   using sight = typename table::sight;
+  using change = typename table::change;
 
  public:
   using removed = typename table::removed;
 
-  cache_part(const cache_limits& limits, const Equal& equal)
-      : entries_(limits, equal), looks_locked_(!table::by_words || limits.after_access != 0) {}
+  cache_part(const cache_limits& limits, const Equal& equal) : entries_(limits, equal) {}
   cache_part(const cache_part&) = delete;
   cache_part& operator=(const cache_part&) = delete;
 
@@ -41,11 +41,9 @@ class alignas(destructive_interference) cache_part {
 
   std::optional<V> look_up(std::uint64_t hash, const K& key, cache_time time, removed& gone) {
     if constexpr (table::by_words) {
-      if (!looks_locked_) {
-        std::optional<V> value;
-        const sight seen = peek(hash, key, time, value);
-        if (seen == sight::hit || seen == sight::miss) return value;
-      }
+      std::optional<V> value;
+      const sight seen = peek(hash, key, time, value);
+      if (seen == sight::hit || seen == sight::miss) return value;
     }
     return look_up_locked(hash, key, time, gone);
   }
@@ -63,7 +61,7 @@ class alignas(destructive_interference) cache_part {
     flight* const other = own == nullptr ? flight_of(hash, key) : nullptr;
     if (wanted) {
       std::optional<change> noticed;
-      if (fits ? !entries_.replaces_at_once(old) : old != table::none) noticed.emplace(*this);
+      if (fits ? !entries_.replaces_at_once(old) : old != table::none) noticed.emplace(entries_);
       if (fits) {
         entries_.put(old, hash, std::move(key), std::move(value), weight, time, gone);
       } else {
@@ -83,20 +81,20 @@ class alignas(destructive_interference) cache_part {
     flight* const other = flight_of(hash, key);
     if (other != nullptr) flights_.drop(*other);
     if (n == table::none) return false;
-    const change noticed(*this);
+    const change noticed(entries_);
     const bool there = !entries_.over(n, time);
     entries_.remove(n, there ? removal_cause::erased : removal_cause::expired, gone);
     return there;
   }
   void clear(removed& gone) noexcept {
     const prim::scoped_lock locked(lock_);
-    const change noticed(*this);
+    const change noticed(entries_);
     flights_.drop_all();
     entries_.clear(gone);
   }
   std::size_t remove_expired(cache_time time, removed& gone) noexcept {
     const prim::scoped_lock locked(lock_);
-    const change noticed(*this);
+    const change noticed(entries_);
     const std::size_t before = entries_.size();
     entries_.remove_expired(time, gone);
     return before - entries_.size();
@@ -172,36 +170,14 @@ class alignas(destructive_interference) cache_part {
   }
 
  private:
-  // A scope, under the lock, in which something changes that those who look without it must notice:
-  // what they look at is stored with release. Not inside of another one.
-  class [[nodiscard]] change {
-   public:
-    explicit change(cache_part& p) noexcept : version_(p.version_) {
-      if constexpr (table::by_words) version_.store(version() + 1, prim::relaxed);
-    }
-    ~change() {
-      if constexpr (table::by_words) version_.store(version() + 1, prim::release);
-    }
-    change(const change&) = delete;
-    change& operator=(const change&) = delete;
-
-   private:
-    std::uint32_t version() const noexcept { return version_.load(prim::relaxed); }
-
-    prim::atomic<std::uint32_t>& version_;
-  };
-
   // Without the lock. A few times; what goes on changing is looked at under it.
   sight peek(std::uint64_t hash, const K& key, cache_time time,
              std::optional<V>& value) const HEDDLE_NO_THREAD_SAFETY_ANALYSIS {
     constexpr int tries = HEDDLE_MODEL ? 1 : 8;
+    if (!entries_.can_peek()) return sight::torn;
     for (int i = 0; i < tries; ++i) {
-      const std::uint32_t version = version_.load(prim::acquire);
-      if ((version & 1) == 0) {
-        const sight seen = entries_.peek(hash, key, time, value,
-                                         [&] { return version_.load(prim::relaxed) == version; });
-        if (seen != sight::torn) return seen;
-      }
+      const sight seen = entries_.peek(hash, key, time, value);
+      if (seen != sight::torn) return seen;
       prim::pause();
     }
     return sight::torn;
@@ -222,7 +198,7 @@ class alignas(destructive_interference) cache_part {
     const prim::scoped_lock locked(lock_);
     const std::uint32_t n = entries_.find(hash, key);
     if (n != table::none && entries_.over(n, time)) {
-      const change noticed(*this);
+      const change noticed(entries_);
       entries_.remove(n, removal_cause::expired, gone);
     }
     return std::nullopt;
@@ -241,14 +217,10 @@ class alignas(destructive_interference) cache_part {
     entries_.tell(gone, f);
   }
 
-  // The lock stands where the table begins, which is what each put writes; the version where it
-  // ends, which is what a look-up reads.
+  // The lock stands beside what each put writes, with which the table begins.
   mutable prim::short_lock lock_;
   flight_list flights_ HEDDLE_GUARDED_BY(lock_);
   table entries_ HEDDLE_GUARDED_BY(lock_);  // but for peek()
-  // Odd: what peek() reads is being changed, but for a value of one word in its place.
-  prim::atomic<std::uint32_t> version_{0};
-  const bool looks_locked_;
 };
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

@@ -47,6 +47,25 @@ class cache_table {
 
   enum class sight : std::uint8_t { hit, miss, expired, torn };
 
+  // A scope in which something changes that peek() must notice: what it looks at is stored with
+  // release. Not inside of another one.
+  class [[nodiscard]] change {
+   public:
+    explicit change(cache_table& t) noexcept : version_(t.version_) {
+      if constexpr (by_words) version_.store(version() + 1, prim::relaxed);
+    }
+    ~change() {
+      if constexpr (by_words) version_.store(version() + 1, prim::release);
+    }
+    change(const change&) = delete;
+    change& operator=(const change&) = delete;
+
+   private:
+    std::uint32_t version() const noexcept { return version_.load(prim::relaxed); }
+
+    prim::atomic<std::uint32_t>& version_;
+  };
+
   cache_table(const cache_limits& limits, const Equal& equal)
       : queues_(nodes_, limits.capacity), limits_(limits), equal_(equal) {}
   ~cache_table() {
@@ -58,12 +77,14 @@ class cache_table {
   }
   bool equal(const K& a, const K& b) const { return equal_(a, b); }
 
-  // A copy of the value, taken while others may change the table; valid() tells afterwards that
-  // nobody has, but for what replaces_at_once().
-  template <class Valid>
-  sight peek(std::uint64_t hash, const K& key, cache_time now, std::optional<V>& value,
-             Valid valid) const {
+  // Whether a look-up changes nothing but how popular an entry is.
+  bool can_peek() const noexcept { return by_words && limits_.after_access == 0; }
+  // A copy of the value, taken while another may change the table; torn where one was noticed.
+  sight peek(std::uint64_t hash, const K& key, cache_time now, std::optional<V>& value) const {
     static_assert(by_words);
+    const std::uint32_t version = version_.load(prim::acquire);
+    if ((version & 1) != 0) return sight::torn;
+    const auto valid = [&] { return version_.load(prim::relaxed) == version; };
     const auto low = static_cast<std::uint32_t>(hash);
     const cache_index::view v = index_.look();
     std::size_t place = v.home(low);
@@ -319,24 +340,24 @@ class cache_table {
     }
   }
 
-  // First what changes with each put, beside the lock of a part; far from it what only newcomers
-  // change, since a look-up without the lock reads that: another core's put then takes no line of
-  // it away.
+  // First what each put changes, then what newcomers change besides, then what a look-up reads: so
+  // a put of a key that is there takes no line from those who only look, and a newcomer takes few.
   owned_counter replaced_;
-  std::uint32_t free_ = none;
-  s3_fifo<growing_array<node>> queues_;
-  prim::atomic<std::size_t> count_{0};
   prim::atomic<std::uint64_t> total_{0};
+  prim::atomic<std::size_t> count_{0};
   owned_counter inserts_;
-  owned_counter erased_;
-  owned_counter expired_;
   owned_counter evicted_;
-  owned_counter too_heavy_;
-  growing_array<extra> extras_;
-  growing_array<node> nodes_;
+  s3_fifo<growing_array<node>> queues_;
+  std::uint32_t free_ = none;
+  prim::atomic<std::uint32_t> version_{0};  // odd: what peek() reads is being changed
   cache_index index_;
   const cache_limits limits_;
   [[no_unique_address]] Equal equal_;
+  growing_array<node> nodes_;
+  growing_array<extra> extras_;
+  owned_counter erased_;
+  owned_counter expired_;
+  owned_counter too_heavy_;
 };
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

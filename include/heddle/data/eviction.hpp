@@ -64,7 +64,7 @@ class HEDDLE_API ghost_list {
 
   entry* entries_ = nullptr;
   std::uint32_t mask_ = 0;  // buckets less one
-  unsigned shift_ = 0;
+  std::uint16_t shift_ = 0;
   std::uint16_t oldest_ = 0;  // age
   std::uint64_t added_ = 0;
 };
@@ -183,11 +183,11 @@ class s3_fifo {
     ghosts_.add(l.hash, l.mark);
   }
 
-  Array& links_;
-  const std::uint64_t small_share_;
   queue small_;
   queue main_;
   ghost_list ghosts_;
+  Array& links_;
+  const std::uint64_t small_share_;
 };
 
 }  // namespace heddle::inline HEDDLE_ABI::detail
