@@ -11,6 +11,7 @@
 #include <utility>
 
 #include <heddle/prim/allocation.hpp>
+#include <heddle/prim/atomic.hpp>
 
 namespace heddle::inline HEDDLE_ABI::prim::detail {
 namespace {
@@ -42,13 +43,9 @@ cell_heap::cell_heap(thread_exit_hook::function at_end) noexcept : thread_exit_h
   for (shelf& s : shelves_) std::fill_n(s.ready.begin(), pads, this);
 }
 
-bool cell_heap::try_claim() noexcept {
-  return !claimed_.load(relaxed) && !claimed_.exchange(true, acquire);
-}
-
 cell_heap& cell_heap::claim(thread_exit_hook::function at_end) {
   for (cell_heap* h = all_heaps.load(acquire); h != nullptr; h = h->next_) {
-    if (h->try_claim()) return *h;
+    if (h->claimed_.try_take()) return *h;
   }
   auto* const h = ::new (allocate(sizeof(cell_heap), alignof(cell_heap))) cell_heap(at_end);
   h->next_ = all_heaps.load(relaxed);
@@ -94,14 +91,14 @@ void* cell_heap::refill(std::size_t size) {
 // One of the bundles that other threads have left, the newest first: its lines are the warmest.
 cell_bundle* cell_heap::next_returned(shelf& s) noexcept {
   if (s.taken == nullptr) {
-    if (s.returned.load(relaxed) == nullptr) return nullptr;
-    s.taken = s.returned.exchange(nullptr, acquire);
+    if (s.returned.empty()) return nullptr;
+    s.taken = s.returned.take();
     s.turns = 0;
   } else if (++s.turns > turns_until_absorbed) {
     absorb(s, absorbed_a_turn);
     if (s.taken == nullptr) return nullptr;
   }
-  cell_bundle* const b = std::exchange(s.taken, s.taken->next);
+  cell_bundle* const b = std::exchange(s.taken, s.taken->next.get());
   __builtin_prefetch(s.taken);
   return b;
 }
@@ -109,7 +106,7 @@ cell_bundle* cell_heap::next_returned(shelf& s) noexcept {
 cell_bundle* cell_heap::next_put_away(shelf& s) noexcept {
   cell_slab* const from = s.partial.front();
   if (from == nullptr) return nullptr;
-  cell_bundle* const b = std::exchange(from->bundles, from->bundles->next);
+  cell_bundle* const b = std::exchange(from->bundles, from->bundles->next.get());
   from->free_cells -= b->cells();
   if (from->bundles == nullptr) {
     s.partial.remove(*from);
@@ -204,7 +201,7 @@ void cell_heap::spill(shelf& s, unsigned n) noexcept {
       last = b;
       first = nullptr;
     }
-    b->next = first;
+    b->next.set(first);
     first = b;
   }
   if (receiver != nullptr) receiver->receive(size, first, last);
@@ -218,16 +215,7 @@ void cell_heap::return_one(std::size_t size, void* cell) noexcept {
 }
 
 void cell_heap::receive(std::size_t size, cell_bundle* first, cell_bundle* last) noexcept {
-  atomic<cell_bundle*>& returned = shelves_[size].returned;
-  cell_bundle* top = returned.load(relaxed);
-  do {
-    last->next = top;
-  } while (!returned.compare_exchange_weak(top, first, release, relaxed));
-  // A heap that has no thread has nobody else to look after it.
-  if (try_claim()) {
-    tidy_up();
-    give_up();
-  }
+  hand_back(first, last, shelves_[size].returned, claimed_, [this] { tidy_up(); });
 }
 
 // Into its slab, which is free when no cell is missing.
@@ -238,7 +226,7 @@ void cell_heap::put_away(cell_bundle* b) noexcept {
     s.empty.remove(to);
     s.partial.push_front(to);
   }
-  b->next = to.bundles;
+  b->next.set(to.bundles);
   to.bundles = b;
   to.free_cells += b->cells();
   if (to.free_cells != to.carved) return;
@@ -262,11 +250,11 @@ void cell_heap::set_free(cell_slab& s) noexcept {
 void cell_heap::absorb(shelf& s, unsigned bundles) noexcept {
   for (; bundles > 0; --bundles) {
     if (s.taken == nullptr) {
-      s.taken = s.returned.exchange(nullptr, acquire);
+      s.taken = s.returned.take();
       s.turns = 0;
       if (s.taken == nullptr) return;
     }
-    put_away(std::exchange(s.taken, s.taken->next));
+    put_away(std::exchange(s.taken, s.taken->next.get()));
   }
 }
 

@@ -6,9 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 
-#include <heddle/prim/atomic.hpp>
+#include <heddle/prim/cell.hpp>
 #include <heddle/prim/cells.hpp>
 #include <heddle/prim/config.hpp>
+#include <heddle/prim/hand_back.hpp>
 #include <heddle/prim/inlined_cells.hpp>
 #include <heddle/prim/thread_local.hpp>
 
@@ -25,7 +26,7 @@ struct cell_bundle {
 
   unsigned cells() const noexcept { return 1U + fellows; }
 
-  cell_bundle* next = nullptr;
+  cell<cell_bundle*> next;
   std::uint16_t fellows = 0;
   std::uint16_t places[most_fellows];  // in units, counted from the slab's beginning
 };
@@ -86,7 +87,7 @@ class cell_heap final : public thread_exit_hook {
   // A heap that nobody has, or a new one, as the calling thread's. Throws std::bad_alloc.
   static cell_heap& claim(thread_exit_hook::function at_end);
   // For the next one to claim. What is ready stays ready.
-  void give_up() noexcept { claimed_.store(false, release); }
+  void give_up() noexcept { claimed_.give_up(); }
   // The same, for a thread that ends: as much as possible is put in order.
   void retire() noexcept;
 
@@ -125,7 +126,6 @@ class cell_heap final : public thread_exit_hook {
   using shelf = cell_shelf;
 
   explicit cell_heap(thread_exit_hook::function at_end) noexcept;
-  bool try_claim() noexcept;  // any thread
   void tidy_up() noexcept;
 
   void* refill(std::size_t size);
@@ -157,7 +157,7 @@ class cell_heap final : public thread_exit_hook {
   unsigned events_ = 0;  // in this epoch
 
   cell_heap* next_ = nullptr;  // of all heaps
-  atomic<bool> claimed_{true};
+  ownership claimed_{true};
 };
 
 }  // namespace heddle::inline HEDDLE_ABI::prim::detail

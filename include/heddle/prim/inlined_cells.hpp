@@ -4,9 +4,9 @@
 #include <array>
 #include <cstddef>
 
-#include <heddle/prim/atomic.hpp>
 #include <heddle/prim/cells.hpp>
 #include <heddle/prim/config.hpp>
+#include <heddle/prim/hand_back.hpp>
 
 namespace heddle::inline HEDDLE_ABI::prim {
 
@@ -59,8 +59,7 @@ struct alignas(cell_unit) cell_shelf {
   slab_list partial;             // slabs with bundles
   std::array<void*, pads + most_ready> ready{};
 
-  // What other threads have left, a stack of bundles.
-  alignas(cell_unit) atomic<cell_bundle*> returned{nullptr};
+  alignas(cell_unit) returned_stack<cell_bundle> returned;
 };
 
 #if !HEDDLE_MODEL

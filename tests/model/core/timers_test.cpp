@@ -161,11 +161,11 @@ TEST(TimersModel, NothingRunsAfterTheHandle) {
 }
 
 // Keeps one job, for a thread that runs it.
-class mailbox {
+class clerk {
  public:
   heddle::executor_ref executor() noexcept {
     return {this, [](void* self, heddle::job* j) noexcept {
-              static_cast<mailbox*>(self)->mail_.store(j, prim::release);
+              static_cast<clerk*>(self)->mail_.store(j, prim::release);
             }};
   }
   void run() noexcept {
@@ -181,7 +181,7 @@ class mailbox {
 // phase at its beginning, and when nobody waits for it.
 TEST(TimersModel, CancelAgainstARun) {
   holds([] {
-    mailbox work;
+    clerk work;
     timer_queue timers;
     prim::cell<int> runs;
     periodic_timer timer = timers.schedule_every(
