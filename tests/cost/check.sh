@@ -56,7 +56,8 @@ count() {
 }
 
 sides=("post submitter" "post worker" "submit submitter" "submit worker" "submit reader"
-  "enter worker" "fork worker" "group worker" "context worker")
+  "enter worker" "fork worker" "group worker" "coroutine worker" "await worker" "loop worker"
+  "context worker")
 for each in "${sides[@]}"; do
   read -r operation side <<<"$each"
   count "$operation" "$side"

@@ -4,14 +4,19 @@
 //
 // What a task forks begins and ends on the worker: a child that nobody steals, of a task's
 // outermost parallel_invoke ("enter") or of one inside another ("fork"); a task of a group, run by
-// its waiter. And "context": what work pays that carries the context of its maker, where there is
-// none.
+// its waiter; a coroutine that is forked and joined ("coroutine"), or awaited at once ("await").
+// And "loop": a loop of a thousand elements that do nothing; and "context": what work pays that
+// carries the context of its maker, where there is none.
 //
 // usage: tasks post|submit submitter|worker|reader
-//        tasks enter|fork|group|context worker
+//        tasks enter|fork|group|coroutine|await|loop|context worker
 // Prints how many tasks were counted. Run it under callgrind with --collect-atstart=no.
+#include <heddle/algorithm/parallel_for.hpp>
 #include <heddle/algorithm/parallel_invoke.hpp>
 #include <heddle/base/context_slot.hpp>
+#include <heddle/coro/fork.hpp>
+#include <heddle/coro/spawn.hpp>
+#include <heddle/coro/task.hpp>
 #include <heddle/exec/task_group.hpp>
 #include <heddle/exec/thread_pool.hpp>
 
@@ -81,6 +86,28 @@ void play_inside(heddle::thread_pool& pool, Round round) {
       .get();
 }
 
+heddle::coro::task<int> leaf(int i) { co_return i; }
+
+// Calls leaf a thousand times a round, and counts as the others do.
+template <bool forks>
+heddle::coro::task<int> calls_of_leaf() {
+  int sum = 0;
+  for (int round = 0; round < rounds_before + rounds; ++round) {
+    if (round == rounds_before) count(true);
+    for (int i = 0; i < tasks_a_round; ++i) {
+      if constexpr (forks) {
+        auto child = co_await heddle::coro::fork(leaf(i));
+        co_await heddle::coro::join();
+        sum += child.get();
+      } else {
+        sum += co_await leaf(i);
+      }
+    }
+  }
+  count(true);
+  co_return sum;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -94,7 +121,7 @@ int main(int argc, char** argv) {
   if (counted == side::nobody) {
     std::fprintf(stderr,
                  "usage: tasks post|submit submitter|worker|reader, or "
-                 "tasks enter|fork|group|context worker\n");
+                 "tasks enter|fork|group|coroutine|await|loop|context worker\n");
     return 2;
   }
   if (operation == "post") {
@@ -123,6 +150,14 @@ int main(int argc, char** argv) {
       heddle::task_group group;
       for (int i = 0; i < tasks_a_round; ++i) group.run([] {});
       group.wait();
+    });
+  } else if (operation == "coroutine") {
+    heddle::coro::spawn(pool, calls_of_leaf<true>()).get();
+  } else if (operation == "await") {
+    heddle::coro::spawn(pool, calls_of_leaf<false>()).get();
+  } else if (operation == "loop") {
+    play_inside(pool, [] {
+      for (int i = 0; i < tasks_a_round; ++i) heddle::parallel_for(0, 1000, [](int) {});
     });
   } else if (operation == "context") {
     play_inside(pool, [] {
