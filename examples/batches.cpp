@@ -30,6 +30,12 @@ int main() {
   std::printf("%zu rows in %zu batches\n", summary.done.items, summary.done.batches);
   // [each end]
 
+  // [found]
+  const auto measured = heddle::for_each_batch(rows, insert_rows, {.size = 0});
+  // One item, then eight, and so on, until a batch takes about a millisecond.
+  std::printf("%zu batches of a size that was found\n", measured.done.batches);
+  // [found end]
+
   // [map]
   heddle::thread_pool pool(2U);
   std::istringstream numbers("3 1 4 1 5 9 2 6 5 3 5 8");
@@ -53,5 +59,5 @@ int main() {
     std::printf("batch %zu, from item %zu on\n", failure.batch, failure.first);
   }
   // [slowly end]
-  return inserted == 15'345 && sums == "14 25 13 " ? 0 : 1;
+  return inserted == 27'690 && sums == "14 25 13 " ? 0 : 1;
 }

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <numeric>
+#include <optional>
 #include <ranges>
 #include <span>
 #include <sstream>
@@ -17,6 +18,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <heddle/algorithm/batch_rhythm.hpp>
 #include <heddle/exec/inline_executor.hpp>
 #include <heddle/exec/manual_executor.hpp>
 #include <heddle/exec/strand.hpp>
@@ -227,6 +229,26 @@ TEST(for_each_batch, finds_a_size) {
   for_each_batch(here, numbers(20'000), std::ref(seen), {.size = 0});
   EXPECT_EQ(seen.sizes().front(), 1U);
   EXPECT_EQ(seen.sorted(), numbers(20'000));
+}
+
+TEST(for_each_batch, grows_by_steps_to_a_millisecond_of_items) {
+  using namespace std::chrono_literals;
+  heddle::detail::batch_sizer size(0);
+  for (const std::size_t expected : {1U, 8U, 64U, 512U, 1000U, 1000U}) {
+    const std::size_t items = size.next(std::nullopt, 4);
+    EXPECT_EQ(items, expected);
+    size.measured(items, items * 1us);
+  }
+  EXPECT_EQ(size.next(2000, 4), 500U) << "what is left is shared out";
+  EXPECT_EQ(size.next(3, 4), 1U);
+
+  for (int i = 0; i < 100; ++i) size.measured(1000, 1000 * 100us);
+  EXPECT_EQ(size.next(std::nullopt, 4), 10U) << "items that became dear";
+  for (int i = 0; i < 100; ++i) size.measured(10, 10 * 1h);
+  EXPECT_EQ(size.next(std::nullopt, 4), 1U);
+  for (int i = 0; i < 100; ++i) size.measured(size.next(std::nullopt, 4), 0ns);
+  EXPECT_GT(size.next(std::nullopt, 4), 1U) << "a clock that stands still";
+  EXPECT_LE(size.next(std::nullopt, 4), heddle::detail::batch_sizer::largest);
 }
 
 TEST(for_each_batch, throws_the_first_exception_in_the_order_of_the_input) {
