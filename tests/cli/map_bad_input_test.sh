@@ -143,6 +143,7 @@ done
 ) || exit 1
 if [ "$(id -u)" = 0 ] && id nobody >/dev/null 2>&1 && command -v setpriv >/dev/null; then
   chmod 777 .
+  belongs_to() { [ "$(ps -o user= -p "$2")" = "$1" ]; }
   as_nobody() { setpriv --reuid nobody --clear-groups bash -c "$1" >out 2>err; }
   # Limits of processes count all of the user's, so leave a few.
   used=$(ps -u nobody -L --no-headers 2>/dev/null | wc -l)
@@ -154,6 +155,7 @@ if [ "$(id -u)" = 0 ] && id nobody >/dev/null 2>&1 && command -v setpriv >/dev/n
   chmod 666 nothing
   setpriv --reuid nobody --clear-groups sleep 100 >/dev/null 2>&1 &
   other=$!
+  wait_until belongs_to nobody $other
   used=$(ps -u nobody -L --no-headers 2>/dev/null | wc -l)
   cat >in_turn <<'END'
 #!/bin/bash
