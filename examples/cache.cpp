@@ -12,6 +12,18 @@
 #include <heddle/data/cache.hpp>
 #include <heddle/data/thread_cache.hpp>
 
+// [own_bytes]
+struct tile {
+  int zoom = 0;
+  int x = 0;
+  int y = 0;
+  bool operator==(const tile&) const = default;
+};
+
+template <>
+inline constexpr bool heddle::compares_own_bytes<tile> = true;
+// [own_bytes end]
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -79,6 +91,18 @@ bool a_thread_each() {
   return length_of("heddle") == 6 && length_of("heddle") == 6 && lengths.statistics().hits == 1;
 }
 
+struct tile_hash {
+  std::size_t operator()(const tile& t) const {
+    return static_cast<std::size_t>((t.zoom * 1'000'003 + t.x) * 1'000'003 + t.y);
+  }
+};
+
+bool by_tile() {
+  heddle::cache<tile, double, tile_hash> heights(1000);
+  heights.put({.zoom = 3, .x = 1, .y = 2}, 410.5);
+  return heights.get({.zoom = 3, .x = 1, .y = 2}) == 410.5 && !heights.get({});
+}
+
 }  // namespace
 
-int main() { return one_computes() && by_weight() && a_thread_each() ? 0 : 1; }
+int main() { return one_computes() && by_weight() && a_thread_each() && by_tile() ? 0 : 1; }

@@ -8,6 +8,7 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include <gtest/gtest.h>
 
@@ -118,6 +119,35 @@ TEST_P(cache_stress, values_of_one_word) {
   EXPECT_LE(s.entries, 64U);
   EXPECT_GT(s.replaced, 0U);
   EXPECT_EQ(s.inserts, s.entries + s.evicted + s.erased);
+}
+
+// Keys that refer to text which is freed as soon as its erase has returned, beneath those who look.
+TEST_P(cache_stress, keys_whose_text_goes_with_them) {
+  const heddle_test::watchdog dog;
+  constexpr unsigned keys = 8;
+  cache<std::string_view, std::uint64_t> c({.capacity = 64, .shards = 1});
+  const auto text_of = [](unsigned n) { return "a text of its own " + std::to_string(n); };
+  std::atomic<bool> over{false};
+  heddle_test::run_together(GetParam() + 1, [&](unsigned id) {
+    if (id == 0) {
+      for (std::uint64_t i = 0; i < 20'000; ++i) {
+        const auto n = static_cast<unsigned>(i % keys);
+        const auto text = std::make_unique<std::string>(text_of(n));
+        c.put(*text, i);
+        EXPECT_EQ(c.get(*text), i);
+        EXPECT_TRUE(c.erase(*text));
+      }
+      over = true;
+      return;
+    }
+    for (unsigned i = id; !over; ++i) {
+      const unsigned n = i % keys;
+      if (const auto v = c.get(text_of(n))) {
+        EXPECT_EQ(*v % keys, n);
+      }
+    }
+  });
+  EXPECT_EQ(c.size(), 0U);
 }
 
 // Computations that need each other's values in every order: nobody hangs, and whoever is not told

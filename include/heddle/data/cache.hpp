@@ -34,9 +34,13 @@ namespace heddle::inline HEDDLE_ABI {
 // their functions uses the cache itself.
 // Values come out as copies. Those that are expensive to copy are held by a shared pointer: copying
 // a V that is not trivial, and comparing keys, happens under the lock of a part of the cache, a
-// spin lock. Where K and V are trivially copyable, of 64 bytes at most, and no expiry after access
-// is set, a hit takes no lock, and writes no shared memory once the entry is popular. Each call
-// about a key is atomic. Keys and values are destroyed after the lock was let go of.
+// spin lock. Where K and V are trivially copyable, of 64 bytes at most, compares_own_bytes<K,
+// Equal> holds, and no expiry after access is set, a hit takes no lock, and writes no shared memory
+// once the entry is popular. Each call about a key is atomic. Keys and values are destroyed after
+// the lock was let go of. A key that refers to something (a view, a pointer with an Equal of its
+// own) needs that as long as it has an entry: until its erase, or clear, has returned, or
+// on_removal is told. Where a value is replaced, the key that was there may stay in place of the
+// one of the put. What values refer to is looked at by nobody but those who got a copy.
 //
 // Thread-safety: every function from any thread. Memory ordering: a put synchronizes with the
 // look-ups that find its value. Blocks? get_or_compute while another thread computes the key's

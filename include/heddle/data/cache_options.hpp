@@ -1,10 +1,12 @@
 // How caches are set up, and what they tell of themselves.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <type_traits>
 
 #include <heddle/base/errors.hpp>
 #include <heddle/prim/clock.hpp>
@@ -29,6 +31,31 @@ enum class removal_cause : std::uint8_t {
 
 // "replaced", "erased", ...
 HEDDLE_API const char* describe(removal_cause cause) noexcept;
+
+namespace detail {
+
+template <class K>
+inline constexpr bool is_its_bytes =
+    std::is_arithmetic_v<K> || std::is_enum_v<K> || std::is_pointer_v<K>;
+template <class K, std::size_t n>
+inline constexpr bool is_its_bytes<std::array<K, n>> = is_its_bytes<K>;
+
+}  // namespace detail
+
+// Whether comparing two keys by Equal looks at nothing but the two K themselves: not at what they
+// refer to, nor at anything else that changes. A cache<> compares such keys without a lock, where
+// what a key refers to may be gone: a string view's text, say, freed after its erase. It is so of
+// numbers, enumerations, pointers compared as addresses, and std::array of those. It may be
+// specialized for others, trivially copyable ones of 64 bytes at most, beside the definition of K:
+//
+//   template <>
+//   inline constexpr bool heddle::compares_own_bytes<point> = true;
+//
+// Requires, where it is true: several threads may compare at a time.
+template <class K, class Equal = std::equal_to<K>>
+inline constexpr bool compares_own_bytes =
+    detail::is_its_bytes<K> &&
+    (std::is_same_v<Equal, std::equal_to<K>> || std::is_same_v<Equal, std::equal_to<>>);
 
 // Durations of zero mean: does not expire.
 template <class K, class V>

@@ -40,7 +40,7 @@ class alignas(destructive_interference) cache_part {
   }
 
   std::optional<V> look_up(std::uint64_t hash, const K& key, cache_time time, removed& gone) {
-    if constexpr (table::by_words) {
+    if constexpr (table::peeks) {
       std::optional<V> value;
       const sight seen = peek(hash, key, time, value);
       if (seen == sight::hit || seen == sight::miss) return value;

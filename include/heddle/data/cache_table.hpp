@@ -34,6 +34,8 @@ class cache_table {
  public:
   static constexpr std::uint32_t none = cache_link::none;
   static constexpr bool by_words = copied_by_words<K> && copied_by_words<V>;
+  // By the time that peek() compares keys, an entry may have left, with all that its key refers to.
+  static constexpr bool peeks = by_words && compares_own_bytes<K, Equal>;
 
   // Entries that have left the table, until their memory is given back.
   class removed {
@@ -52,10 +54,10 @@ class cache_table {
   class [[nodiscard]] change {
    public:
     explicit change(cache_table& t) noexcept : version_(t.version_) {
-      if constexpr (by_words) version_.store(version() + 1, prim::relaxed);
+      if constexpr (peeks) version_.store(version() + 1, prim::relaxed);
     }
     ~change() {
-      if constexpr (by_words) version_.store(version() + 1, prim::release);
+      if constexpr (peeks) version_.store(version() + 1, prim::release);
     }
     change(const change&) = delete;
     change& operator=(const change&) = delete;
@@ -78,10 +80,10 @@ class cache_table {
   bool equal(const K& a, const K& b) const { return equal_(a, b); }
 
   // Whether a look-up changes nothing but how popular an entry is.
-  bool can_peek() const noexcept { return by_words && limits_.after_access == 0; }
+  bool can_peek() const noexcept { return peeks && limits_.after_access == 0; }
   // A copy of the value, taken while another may change the table; torn where one was noticed.
   sight peek(std::uint64_t hash, const K& key, cache_time now, std::optional<V>& value) const {
-    static_assert(by_words);
+    static_assert(peeks);
     const std::uint32_t version = version_.load(prim::acquire);
     if ((version & 1) != 0) return sight::torn;
     const auto valid = [&] { return version_.load(prim::relaxed) == version; };

@@ -10,6 +10,7 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <tuple>
 #include <unordered_map>
@@ -22,6 +23,35 @@
 #include <heddle/base/unhandled.hpp>
 
 #include "support/threads.hpp"
+
+namespace cache_test {
+
+struct plain_key {
+  int n = 0;
+  bool operator==(const plain_key&) const = default;
+};
+struct own_key : plain_key {};
+
+// Lets a test stop a thread that compares keys.
+inline thread_local std::function<void()>* while_comparing = nullptr;
+struct slow_equal {
+  template <class K>
+  bool operator()(const K& a, const K& b) const {
+    if (while_comparing != nullptr) (*while_comparing)();
+    return a.n == b.n;
+  }
+};
+struct number_hash {
+  std::size_t operator()(const plain_key& k) const { return static_cast<std::size_t>(k.n); }
+};
+
+}  // namespace cache_test
+
+template <>
+inline constexpr bool heddle::compares_own_bytes<cache_test::own_key> = true;
+template <>
+inline constexpr bool heddle::compares_own_bytes<cache_test::own_key, cache_test::slow_equal> =
+    true;
 
 namespace {
 
@@ -498,6 +528,60 @@ TEST(cache, copies_are_never_torn) {
       }
     }
   });
+}
+
+enum class color : std::uint8_t { red };
+
+TEST(cache, compares_without_the_lock_what_is_its_own_bytes) {
+  using heddle::compares_own_bytes;
+  static_assert(compares_own_bytes<int> && compares_own_bytes<double> && compares_own_bytes<color>);
+  static_assert(compares_own_bytes<const int*> && compares_own_bytes<void (*)()>);
+  static_assert(compares_own_bytes<int, std::equal_to<>>);
+  static_assert(compares_own_bytes<std::array<std::array<int, 2>, 3>>);
+  static_assert(!compares_own_bytes<std::string_view>);
+  static_assert(!compares_own_bytes<std::array<std::string_view, 2>>);
+  static_assert(!compares_own_bytes<const char*, std::equal_to<std::string_view>>);
+  static_assert(!compares_own_bytes<int, std::not_equal_to<int>>);
+  static_assert(!compares_own_bytes<cache_test::plain_key>);
+  static_assert(compares_own_bytes<cache_test::own_key>);
+  static_assert(!compares_own_bytes<cache_test::own_key, std::equal_to<>>);
+
+  using heddle::detail::cache_table;
+  static_assert(cache_table<int, int, std::equal_to<int>>::peeks);
+  static_assert(!cache_table<std::string, int, std::equal_to<std::string>>::peeks);
+  static_assert(!cache_table<int, std::string, std::equal_to<int>>::peeks);
+  static_assert(!cache_table<std::string_view, int, std::equal_to<std::string_view>>::peeks);
+}
+
+// Whether another thread can change the cache while one looks for a key and compares.
+template <class K>
+bool goes_on_beside_a_comparison() {
+  cache<K, int, cache_test::number_hash, cache_test::slow_equal> c({.shards = 1});
+  c.put(K{1}, 1);
+  std::atomic<bool> changed{false};
+  bool beside = false;
+  std::thread other;
+  std::function<void()> stop = [&] {
+    if (other.joinable()) return;
+    other = std::thread([&] {
+      c.put(K{2}, 2);
+      changed = true;
+    });
+    for (int i = 0; i < 100 && !changed; ++i) std::this_thread::sleep_for(1ms);
+    beside = changed;
+  };
+  cache_test::while_comparing = &stop;
+  EXPECT_EQ(c.get(K{1}), 1);
+  cache_test::while_comparing = nullptr;
+  other.join();
+  EXPECT_EQ(c.get(K{2}), 2);
+  return beside;
+}
+
+TEST(cache, a_key_that_is_its_bytes_is_compared_without_the_lock_and_others_under_it) {
+  const heddle_test::watchdog dog;
+  EXPECT_TRUE(goes_on_beside_a_comparison<cache_test::own_key>());
+  EXPECT_FALSE(goes_on_beside_a_comparison<cache_test::plain_key>());
 }
 
 }  // namespace
