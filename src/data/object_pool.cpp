@@ -312,6 +312,9 @@ void object_pool_core::close() noexcept {
   closed_.store(true, prim::relaxed);
   // From here on whoever enters a place sees that the pool is closed, or is seen inside.
   while (!prim::heavy_fence()) prim::yield();
+  // This thread may have forked the process off, and not taken from the pool since.
+  pool_place* const mine = places_.find();
+  if (mine != nullptr && !mine->is_of_this_process()) mine->taken_over();
   std::int64_t out = 0;
   places_.for_each([&](pool_place& place) {
     // One of another process was interrupted by the fork, wherever it was, and stays so.

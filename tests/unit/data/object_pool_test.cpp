@@ -578,6 +578,25 @@ TEST(object_pool, a_forked_child_goes_on) {
   EXPECT_EQ(counted::alive, 10);
 }
 
+TEST(object_pool, a_forked_child_ends_it_at_once) {
+  const heddle_test::watchdog dog;
+  auto pool = std::make_unique<object_pool<counted>>(kept(8, 100));
+  auto leases = acquire_many(*pool, 6);
+  leases.resize(4);  // two are idle, in this thread's place
+  EXPECT_TRUE(heddle_test::holds_in_child([&] {
+    pool.reset();
+    if (counted::alive != 4) return false;
+    leases.clear();
+    return counted::alive == 0;
+  }));
+  EXPECT_TRUE(heddle_test::holds_in_child([&] {
+    leases.resize(1);  // given back, but nothing taken
+    pool.reset();
+    return counted::alive == 1;
+  }));
+  EXPECT_EQ(counted::alive, 6);
+}
+
 // Other threads are in the middle of calls when the process forks.
 TEST(object_pool, a_child_forked_off_in_the_middle_can_end_it) {
   const heddle_test::watchdog dog;
