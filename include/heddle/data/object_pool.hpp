@@ -83,7 +83,9 @@ class object_pool_of;
 // read-modify-write, but for one lock each portion.
 // Destruction: no thread is inside a call, or will be; but leases may be out, be given back at the
 // same time, and later. Their objects live as long as they, and are destroyed without a reset; the
-// last one frees what is left.
+// last one frees what is left, with the factory and the reset. A reset that has begun runs on,
+// maybe until after the destructor has returned: so what the two refer to lives until the last
+// lease has ended. A reset that uses the pool is a call, which has ended before.
 // A thread that ends leaves its objects to the store.
 // After fork the child has what the forking thread and the store had; the objects of threads that
 // it does not have are lost to it, and count as existing. When it destroys the pool, no lease that

@@ -17,6 +17,7 @@
 #include <gtest/gtest.h>
 #include <heddle/base/unhandled.hpp>
 #include <heddle/lockfree/counter.hpp>
+#include <heddle/sync/event.hpp>
 
 #include "support/child_process.hpp"
 #include "support/failing_allocations.hpp"
@@ -517,6 +518,37 @@ TEST(object_pool, leases_may_outlive_it) {
   }
   EXPECT_EQ(counted::alive, 0);
   EXPECT_EQ(heddle_test::live_allocations_but_for_cells(), before);
+}
+
+TEST(object_pool, a_reset_that_has_begun_may_outlive_it) {
+  const heddle_test::watchdog dog;
+  heddle::manual_reset_event begun;
+  heddle::manual_reset_event ended;
+  auto captured = std::make_shared<std::string>("as long as the lease");
+  const std::weak_ptr<std::string> watched = captured;
+  int resets = 0;
+  auto pool = std::make_unique<object_pool<counted>>(
+      [captured] { return counted(static_cast<int>(captured->size())); },
+      [captured, &begun, &ended, &resets](counted& c) {
+        begun.set();
+        ended.wait();
+        resets += *captured == "as long as the lease" && c.number == 20 ? 1 : 100;
+      });
+  captured.reset();
+  auto lease = pool->acquire();
+  auto later = pool->acquire();
+  std::thread returning([&] { lease.give_back(); });
+  begun.wait();
+  pool.reset();
+  EXPECT_EQ(counted::alive, 2);
+  later.give_back();
+  EXPECT_EQ(counted::alive, 1);
+  EXPECT_FALSE(watched.expired());
+  ended.set();
+  returning.join();
+  EXPECT_EQ(counted::alive, 0);
+  EXPECT_EQ(resets, 1);
+  EXPECT_TRUE(watched.expired());
 }
 
 TEST(object_pool, leases_may_outlive_it_where_there_is_no_memory) {
