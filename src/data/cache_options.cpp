@@ -65,7 +65,7 @@ std::size_t shards_for(std::size_t capacity, std::size_t asked) {
 
 std::uint64_t checked_weight(std::int64_t weight) {
   if (weight < 0) refuse("the weigher returned a negative weight: ", std::to_string(weight));
-  return static_cast<std::uint64_t>(weight);
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(weight, 1));
 }
 
 void load_counters::add_to(cache_statistics& s) const noexcept {

@@ -69,8 +69,9 @@ struct cache_options {
   std::size_t shards = 16;
   duration expire_after_write{0};   // this long after it was put
   duration expire_after_access{0};  // this long after it was put, or last found
-  // What an entry weighs, asked once, when it is put, without a lock; the answer is kept. A
-  // negative one makes the call that puts throw std::invalid_argument.
+  // What an entry weighs, asked once, when it is put, without a lock; the answer is kept. 0 counts
+  // as 1, so that there are never more entries than the capacity. A negative one makes the call
+  // that puts throw std::invalid_argument.
   std::function<std::int64_t(const K&, const V&)> weigher = {};
   // Told of each entry that leaves, on the thread that made it leave, which holds no lock and may
   // use the cache. What it throws goes to the unhandled handler. Not told by the destructor.
@@ -136,7 +137,7 @@ cache_limits limits_of(const Options& o) {
 }
 // How many there will be. Throws std::invalid_argument.
 HEDDLE_API std::size_t shards_for(std::size_t capacity, std::size_t asked);
-// Throws std::invalid_argument when it is negative.
+// At least 1. Throws std::invalid_argument when it is negative.
 HEDDLE_API std::uint64_t checked_weight(std::int64_t weight);
 
 inline cache_time time_by(prim::time_point (*now)()) {

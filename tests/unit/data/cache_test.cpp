@@ -331,6 +331,21 @@ TEST(cache, refuses_negative_weights) {
   EXPECT_EQ(c.statistics().weight, 3U);
 }
 
+TEST(cache, an_entry_weighs_one_at_least) {
+  cache<int, std::string> c(
+      {.capacity = 100, .shards = 1, .weigher = [](int, const std::string& v) {
+         return static_cast<std::int64_t>(v.size());
+       }});
+  for (int i = 0; i < 1000; ++i) c.put(i, "");
+  EXPECT_EQ(c.size(), 100U);
+  EXPECT_EQ(c.statistics().weight, 100U);
+  c.put(0, "0123456789");
+  EXPECT_EQ(c.statistics().weight, 100U);
+  EXPECT_EQ(c.size(), 91U);
+  c.put(0, "");
+  EXPECT_EQ(c.statistics().weight, 91U);
+}
+
 TEST(cache, asks_for_a_weight_once) {
   std::int64_t next = 0;
   cache<int, int> c({.capacity = 1000, .weigher = [&](int, int) { return ++next; }});

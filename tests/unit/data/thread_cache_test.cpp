@@ -137,6 +137,13 @@ TEST(thread_cache, weighs) {
   EXPECT_EQ(c.statistics().too_heavy, 1U);
 }
 
+TEST(thread_cache, an_entry_weighs_one_at_least) {
+  thread_cache<int, int> c({.capacity = 10, .weigher = [](int, int) { return std::int64_t{0}; }});
+  for (int i = 0; i < 100; ++i) c.put(i, i);
+  EXPECT_EQ(c.size(), 10U);
+  EXPECT_EQ(c.statistics().weight, 10U);
+}
+
 TEST(thread_cache, threads_count_by_themselves_and_are_read_together) {
   const heddle_test::watchdog dog;
   thread_cache<int, int> c(50);
