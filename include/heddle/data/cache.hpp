@@ -33,22 +33,26 @@ namespace heddle::inline HEDDLE_ABI {
 // Requires: K and V are copyable; Hash and Equal are as std::unordered_map wants them, and none of
 // their functions uses the cache itself.
 // Values come out as copies. Those that are expensive to copy are held by a shared pointer: copying
-// a V that is not trivial, and comparing keys, happens under the lock of a part of the cache, a
-// spin lock. Where K and V are trivially copyable, of 64 bytes at most, compares_own_bytes<K,
-// Equal> holds, and no expiry after access is set, a hit takes no lock, and writes no shared memory
-// once the entry is popular. Each call about a key is atomic. Keys and values are destroyed after
-// the lock was let go of. A key that refers to something (a view, a pointer with an Equal of its
-// own) needs that as long as it has an entry: until its erase, or clear, has returned, or
-// on_removal is told. Where a value is replaced, the key that was there may stay in place of the
-// one of the put. What values refer to is looked at by nobody but those who got a copy.
+// a V that is not trivial, moving K and V in, and comparing keys happen under the lock of a part of
+// the cache, a spin lock. Where K and V are trivially copyable, of 64 bytes at most,
+// compares_own_bytes<K, Equal> holds, and no expiry after access is set, a hit takes no lock, and
+// writes no shared memory once the entry is popular. Each call about a key is atomic. Keys and
+// values are destroyed after the lock was let go of.
+// A key that refers to something (a view, a pointer with an Equal of its own) needs that as long as
+// it has an entry: until its erase, or clear, has returned, or on_removal is told. Where a value is
+// replaced, the key that was there may stay in place of the one of the put. What values refer to is
+// looked at by nobody but those who got a copy.
 //
 // Thread-safety: every function from any thread. Memory ordering: a put synchronizes with the
 // look-ups that find its value. Blocks? get_or_compute while another thread computes the key's
-// value; a worker that waits lets its pool put a spare worker in its place. The others do not.
-// Allocates: as it fills. Throws: std::bad_alloc, and what the functions of K, V, Hash, Equal and
-// the weigher throw: then nothing has changed.
+// value; a worker that waits lets its pool put a spare worker in its place. The others do not, but
+// for the lock of a part: whoever finds it held spins, and then naps.
+// Allocates: as it fills, under that lock. Throws: std::bad_alloc, and what the functions of K, V,
+// Hash, Equal and the weigher throw: then nothing has changed.
 // Complexity: constant on average, but for clear, for_each, remove_expired and statistics; of those
-// all but the last hold up the look-ups of a part while they go through it.
+// all but the last hold up the calls about a part while they go through it. So does, now and then,
+// a put: when a part outgrows its index it allocates one of twice the size and moves all entries
+// over, and with a weigher it may evict many entries for one.
 // Destruction: no thread is inside a call, or will be. on_removal is not called then.
 // After fork the child may use it if no other thread was inside a call.
 template <class K, class V, class Hash = std::hash<K>, class Equal = std::equal_to<K>>

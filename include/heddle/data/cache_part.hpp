@@ -50,6 +50,8 @@ class alignas(destructive_interference) cache_part {
 
   // Keeps a value, of a put or of a computation, which ends with it; its result is dropped if
   // somebody has changed the key's value meanwhile. Moves key and value away if they are kept.
+  // Allocates under the lock, as the table grows: memory that was got ready before it would be of a
+  // size that others may have changed, and growing is rare.
   // False when the value is too heavy for that. Throws std::bad_alloc and what moving or Equal
   // throws; then nothing has changed.
   bool keep(std::uint64_t hash, K& key, V& value, std::uint64_t weight, cache_time time,

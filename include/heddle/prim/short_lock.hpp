@@ -1,4 +1,4 @@
-// A lock for critical sections of a few instructions.
+// A lock for critical sections that are short, nearly always.
 #pragma once
 
 #include <heddle/prim/config.hpp>
@@ -18,7 +18,8 @@ using short_lock = mutex;
 
 // One byte; half the price of prim::mutex where nobody contends, since unlocking is a plain store.
 // Whoever finds it held pauses, then gives the core away, then naps: the holder may be preempted.
-// Nothing that blocks or allocates is done under it.
+// Nothing that blocks is done under it. Who has to allocate or to call what is the user's under it,
+// as a cache does, says so: others spin, and then nap, as long as that takes.
 class HEDDLE_CAPABILITY("mutex") short_lock {
  public:
   short_lock() = default;
