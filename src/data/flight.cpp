@@ -42,10 +42,20 @@ void remove_edge(flight_waiter& w) noexcept HEDDLE_REQUIRES(edges_lock) {
   e->next_edge = w.next_edge;
 }
 
+// Where the leader has forked the process off, those who waited for it are the parent's: the child
+// has neither their edges nor, for long, their stacks.
+void forget_waiters_of_parent(flight& f) noexcept {
+  if (f.generation == prim::fork_generation()) [[likely]]
+    return;
+  f.generation = prim::fork_generation();
+  f.first = f.last = nullptr;
+}
+
 }  // namespace
 
 void flight_list::begin(flight& f) noexcept {
   f.leader = prim::thread_number();
+  f.generation = prim::fork_generation();
   f.listed = true;
   f.next = first_;
   first_ = &f;
@@ -70,6 +80,7 @@ attachment flight_list::attach(flight& f, flight_waiter& w) noexcept {
   for (std::uint32_t t = f.leader; t != w.thread;) {
     const flight_waiter* const e = edge_from(t);
     if (e == nullptr) {
+      forget_waiters_of_parent(f);
       w.leader.store(f.leader, prim::relaxed);
       w.next_edge = edges.load(prim::relaxed);
       edges.store(&w, prim::relaxed);
@@ -98,6 +109,7 @@ bool flight_list::withdraw(flight_waiter& w) noexcept {
 bool flight_list::end(flight& f) noexcept {
   const bool may_be_kept = f.listed;
   if (f.listed) unlink(f);
+  forget_waiters_of_parent(f);
   if (f.first == nullptr) return may_be_kept;
   const prim::scoped_lock lock(edges_lock);
   for (flight_waiter* w = f.first; w != nullptr; w = w->next) {
@@ -108,6 +120,7 @@ bool flight_list::end(flight& f) noexcept {
 }
 
 flight_waiter* flight_list::hand_over(flight& f) noexcept {
+  forget_waiters_of_parent(f);
   flight_waiter* const heir = f.first;
   if (heir == nullptr || !f.listed) {
     end(f);

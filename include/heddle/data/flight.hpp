@@ -22,6 +22,7 @@ struct flight {
   const void* key = nullptr;       // the leader's
   std::uint32_t leader = 0;        // prim::thread_number
   bool listed = false;             // false: its result must not be kept
+  unsigned generation = 0;         // prim::fork_generation, of those who wait
   flight* next = nullptr;          // of the list
   flight_waiter* first = nullptr;  // the eldest
   flight_waiter* last = nullptr;

@@ -20,6 +20,7 @@
 #include <heddle/sync/event.hpp>
 #include <heddle/watch/wait_graph.hpp>
 
+#include "support/child_process.hpp"
 #include "support/recording_delegate.hpp"
 #include "support/threads.hpp"
 
@@ -456,6 +457,58 @@ TEST(cache_load, a_copy_that_fails_fails_for_its_waiter) {
             5);
   waiter.join();
   EXPECT_EQ(c.get(1)->value, 5);
+}
+
+// The child goes on in the middle of a computation, beside which nobody waits any more.
+bool ends_in_child(bool is_cancelled, bool another_waits) {
+  cache<int, int> c(100);
+  std::vector<std::thread> waiters;
+  std::thread waiter_in_child;
+  pid_t child = -1;
+  int v = 0;
+  try {
+    v = c.get_or_compute(1, [&] {
+      for (int i = 0; i < 2; ++i) {
+        waiters.emplace_back([&] { EXPECT_EQ(c.get_or_compute(1, [] { return 6; }), 5); });
+      }
+      await_waiters(c, 2);
+      child = ::fork();
+      if (child != 0) return 5;
+      ::alarm(100);
+      if (another_waits) {
+        waiter_in_child = std::thread([&] {
+          if (c.get_or_compute(1, [] { return 7; }) != 7) ::_exit(2);
+        });
+        await_waiters(c, 3);
+      }
+      if (is_cancelled) throw heddle::cancelled();
+      return 7;
+    });
+  } catch (const heddle::cancelled&) {
+  }
+  if (child == 0) {
+    if (another_waits) waiter_in_child.join();
+    const bool kept = !is_cancelled || another_waits;
+    const bool well = v == (is_cancelled ? 0 : 7) &&
+                      c.get(1) == (kept ? std::optional(7) : std::nullopt) &&
+                      c.get_or_compute(2, [&] { return c.get_or_compute(1, [] { return 8; }); }) ==
+                          (kept ? 7 : 8);
+    ::_exit(well ? 0 : 1);
+  }
+  for (std::thread& t : waiters) t.join();
+  int status = 0;
+  return v == 5 && c.get(1) == 5 && ::waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+         WEXITSTATUS(status) == 0;
+}
+
+TEST(cache_load, a_computation_that_forks_ends_in_the_child_as_well) {
+  const heddle_test::watchdog dog;
+  EXPECT_TRUE(ends_in_child(false, false));
+  EXPECT_TRUE(ends_in_child(true, false));
+#if !HEDDLE_TSAN  // which does not let a forked child start threads
+  EXPECT_TRUE(ends_in_child(false, true));
+  EXPECT_TRUE(ends_in_child(true, true));
+#endif
 }
 
 }  // namespace
