@@ -47,7 +47,9 @@ namespace heddle::inline HEDDLE_ABI {
 // look-ups that find its value. Blocks? get_or_compute while another thread computes the key's
 // value; a worker that waits lets its pool put a spare worker in its place. The others do not, but
 // for the lock of a part: whoever finds it held spins, and then naps.
-// Allocates: as it fills, under that lock. Throws: std::bad_alloc, and what the functions of K, V,
+// Allocates: as it fills, under that lock. The memory of entries is used again, and given back at
+// the cache's end only, as that of indexes which a part has outgrown is: an erase or clear frees
+// what keys and values own, and no more. Throws: std::bad_alloc, and what the functions of K, V,
 // Hash, Equal and the weigher throw: then nothing has changed.
 // Complexity: constant on average, but for clear, for_each, remove_expired and statistics; of those
 // all but the last hold up the calls about a part while they go through it. So does, now and then,

@@ -84,6 +84,11 @@ class memoized<R(A...), F> {
   // What the function returned for equal arguments, or returns now.
   R operator()(A... arguments) {
     const key k(std::forward<A>(arguments)...);
+    // What was kept for a NaN would never be found, and, coming again and again, push out others.
+    if constexpr ((std::is_floating_point_v<std::decay_t<A>> || ...)) {
+      if (!(k == k)) [[unlikely]]
+        return call(k);
+    }
     return results_.get_or_compute(k, [&] { return call(k); });
   }
 
@@ -125,9 +130,10 @@ class memoized<R(A...), F> {
 //
 // Requires: f is pure, so that nobody can tell a remembered result from a new one. Its arguments,
 // decayed, are copyable, comparable by == and hashable by std::hash; its result is a copyable
-// value. An argument that does not equal itself (a NaN) is never remembered. Throws what f throws,
-// to all who wait for that call; nothing is remembered then. A call that needs itself:
-// recursive_computation.
+// value. A call with a NaN is never remembered, nor counted; nor are those found whose arguments
+// are of other types and do not equal themselves, but they take room until they are evicted.
+// Throws what f throws, to all who wait for that call; nothing is remembered then. A call that
+// needs itself: recursive_computation.
 template <class F>
   requires(!std::is_function_v<F>)
 memoized<detail::deduced_signature<F>, F> memoize(F f, std::size_t capacity = 10'000) {

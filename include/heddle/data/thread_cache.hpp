@@ -69,10 +69,9 @@ struct thread_cache_part {
 // is evicted is chosen as in a cache.
 //
 // Requires: as cache. Thread-safety: every function from any thread. Blocks? No. Allocates: at a
-// thread's first use, and as its part fills. Throws: as cache, and at a thread's first use as
-// per_thread.
-// What a thread has cached outlives it, and belongs to a thread that comes later: so it is nothing
-// that only the thread that put it may use.
+// thread's first use, and as its part fills; that memory is kept as a cache keeps its own. Throws:
+// as cache, and at a thread's first use as per_thread. What a thread has cached outlives it, and
+// belongs to a thread that comes later: so it is nothing that only the thread that put it may use.
 // Destruction: no thread is inside a call. on_removal is not called then, nor when a thread ends.
 // After fork the child goes on with the forking thread's entries.
 template <class K, class V, class Hash = std::hash<K>, class Equal = std::equal_to<K>>

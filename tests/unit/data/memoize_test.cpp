@@ -1,6 +1,8 @@
 #include <heddle/data/memoize.hpp>
 
 #include <atomic>
+#include <cmath>
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -78,6 +80,24 @@ TEST(memoize, is_bounded) {
   nothing(1);
   nothing(1);
   EXPECT_EQ(nothing.statistics().loads, 2U);
+}
+
+TEST(memoize, remembers_nothing_of_a_nan) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  int calls = 0;
+  auto f = memoize([&](double x, int) {
+    ++calls;
+    return x + 1;
+  });
+  EXPECT_EQ(f(1.0, 2), 2.0);
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(std::isnan(f(nan, 2)));
+  EXPECT_EQ(calls, 6);
+  EXPECT_EQ(f(1.0, 2), 2.0);
+  EXPECT_EQ(calls, 6);
+  EXPECT_EQ(f.statistics().entries, 1U);
+  auto g = memoize([&](float x) { return x; });
+  EXPECT_TRUE(std::isnan(g(std::numeric_limits<float>::quiet_NaN())));
+  EXPECT_EQ(g.statistics().entries, 0U);
 }
 
 TEST(memoize, several_threads_call_it_once) {
