@@ -113,7 +113,7 @@ class thread_cache {
     K kept_key(key);
     V kept_value(value);
     const std::uint64_t weight = weigh(key, value);
-    if (own.end()) keep(mine, hash, kept_key, kept_value, weight);
+    if (own.end()) keep(mine, hash, kept_key, kept_value, weight, nullptr);
     return value;
   }
 
@@ -121,16 +121,15 @@ class thread_cache {
     const std::uint64_t hash = hashed(key);
     part& mine = parts_.local();
     const std::uint64_t weight = weigh(key, value);
-    drop_flight(mine, hash, key);
-    keep(mine, hash, key, value, weight);
+    keep(mine, hash, key, value, weight, flight_of(mine, hash, key));
   }
 
   // True when the key had a value.
   bool erase(const K& key) {
     const std::uint64_t hash = hashed(key);
     part& mine = parts_.local();
-    drop_flight(mine, hash, key);
     const std::uint32_t n = mine.entries.find(hash, key);
+    drop(mine, flight_of(mine, hash, key));
     if (n == table::none) return false;
     const bool there = !mine.entries.over(n, now());
     removed gone;
@@ -262,29 +261,32 @@ class thread_cache {
     return std::nullopt;
   }
 
+  // Null when there is none.
   detail::flight* flight_of(part& mine, std::uint64_t hash, const K& key) {
     return mine.flights.find(hash, [&](const void* other) {
       return mine.entries.equal(*static_cast<const K*>(other), key);
     });
   }
-  void drop_flight(part& mine, std::uint64_t hash, const K& key) {
-    if (mine.flights.empty()) return;
-    if (detail::flight* const f = flight_of(mine, hash, key)) mine.flights.drop(*f);
+  static void drop(part& mine, detail::flight* f) noexcept {
+    if (f != nullptr) mine.flights.drop(*f);
   }
 
-  void keep(part& mine, std::uint64_t hash, K& key, V& value, std::uint64_t weight) {
+  // And drops the computation that is under way, if there is one: before the listener is told,
+  // which may do the same.
+  void keep(part& mine, std::uint64_t hash, K& key, V& value, std::uint64_t weight,
+            detail::flight* under_way) {
     removed gone;
-    if (mine.entries.fits(weight)) {
-      mine.entries.put(mine.entries.find(hash, key), hash, std::move(key), std::move(value), weight,
-                       now(), gone);
-      settle(mine, gone);
-      return;
-    }
     const std::uint32_t old = mine.entries.find(hash, key);
-    if (old != table::none) mine.entries.remove(old, removal_cause::replaced, gone);
-    mine.entries.count_too_heavy();
+    const bool fits = mine.entries.fits(weight);
+    if (fits) {
+      mine.entries.put(old, hash, std::move(key), std::move(value), weight, now(), gone);
+    } else {
+      if (old != table::none) mine.entries.remove(old, removal_cause::replaced, gone);
+      mine.entries.count_too_heavy();
+    }
+    drop(mine, under_way);
     settle(mine, gone);
-    tell(key, value, removal_cause::evicted);
+    if (!fits) tell(key, value, removal_cause::evicted);
   }
 
   // The listener is told of what has left; then it is destroyed, and its memory given back.

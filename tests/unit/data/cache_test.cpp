@@ -22,6 +22,7 @@
 
 #include <heddle/base/unhandled.hpp>
 
+#include "support/child_process.hpp"
 #include "support/threads.hpp"
 
 namespace cache_test {
@@ -597,6 +598,22 @@ TEST(cache, a_key_that_is_its_bytes_is_compared_without_the_lock_and_others_unde
   const heddle_test::watchdog dog;
   EXPECT_TRUE(goes_on_beside_a_comparison<cache_test::own_key>());
   EXPECT_FALSE(goes_on_beside_a_comparison<cache_test::plain_key>());
+}
+
+TYPED_TEST(cache_of, a_forked_child_goes_on) {
+  const auto v = [](int n) { return makes<TypeParam>::of(n); };
+  cache<TypeParam, TypeParam> c({.capacity = 1000, .shards = 4});
+  std::thread([&] { c.put(v(1), v(10)); }).join();
+  c.put(v(2), v(20));
+  EXPECT_TRUE(heddle_test::holds_in_child([&] {
+    if (c.get(v(1)) != v(10) || !c.erase(v(2)) || c.get(v(3)).has_value()) return false;
+    for (int i = 0; i < 500; ++i) c.put(v(i), v(i + 1));
+    return c.get_or_compute(
+               v(2000), [&] { return c.get_or_compute(v(3000), [&] { return v(4); }); }) == v(4) &&
+           c.get(v(3)) == v(4) && c.size() == 502 && c.statistics().loads == 2;
+  }));
+  EXPECT_EQ(c.get(v(2)), v(20));
+  EXPECT_EQ(c.size(), 2U);
 }
 
 }  // namespace

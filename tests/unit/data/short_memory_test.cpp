@@ -248,6 +248,25 @@ TEST_F(short_memory_of, those_who_wait_are_told_and_the_next_call_works) {
   EXPECT_EQ(c.get(1), 6);
 }
 
+template <class C>
+void a_failed_put_does_not_win() {
+  C c(100);
+  c.get(1);
+  EXPECT_EQ(c.get_or_compute(1,
+                             [&] {
+                               const failing_allocations none(0);
+                               EXPECT_THROW(c.put(1, 9), std::bad_alloc);
+                               return 5;
+                             }),
+            5);
+  EXPECT_EQ(c.get(1), 5);
+}
+
+TEST_F(short_memory_of, a_put_that_has_failed_drops_no_computation) {
+  a_failed_put_does_not_win<cache<int, int>>();
+  a_failed_put_does_not_win<thread_cache<int, int>>();
+}
+
 TEST_F(short_memory_of, a_threads_first_use_of_its_cache_may_fail) {
   thread_cache<int, int> c(100);
   std::thread([&] {

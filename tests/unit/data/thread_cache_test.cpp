@@ -1,16 +1,24 @@
 #include <heddle/data/thread_cache.hpp>
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
 #include <functional>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <heddle/base/unhandled.hpp>
+#include <heddle/sync/event.hpp>
+
+#include "support/child_process.hpp"
 #include "support/threads.hpp"
 
 namespace {
@@ -159,6 +167,166 @@ TEST(thread_cache, threads_count_by_themselves_and_are_read_together) {
   const heddle::cache_statistics s = c.statistics();
   EXPECT_EQ(s.hits + s.misses, 4000U);
   EXPECT_EQ(s.loads, s.misses);
+}
+
+TEST(thread_cache, with_no_capacity_keeps_nothing) {
+  std::vector<int> told;
+  thread_cache<int, int> c(
+      {.capacity = 0, .on_removal = [&](int k, int, removal_cause) { told.push_back(k); }});
+  c.put(1, 1);
+  EXPECT_EQ(c.get(1), std::nullopt);
+  EXPECT_EQ(c.get_or_compute(2, [] { return 7; }), 7);
+  EXPECT_EQ(c.get_or_compute(2, [] { return 8; }), 8);
+  EXPECT_FALSE(c.erase(2));
+  EXPECT_EQ(c.size(), 0U);
+  EXPECT_EQ(c.statistics().too_heavy, 3U);
+  EXPECT_THAT(told, ElementsAre(1, 2, 2));
+}
+
+TEST(thread_cache, forgets_what_is_not_asked_for) {
+  thread_cache<int, int> c(
+      {.expire_after_write = 20s, .expire_after_access = 5s, .now = [] { return cache_clock; }});
+  cache_clock = {};
+  c.put(1, 1);
+  c.put(2, 2);
+  for (int i = 0; i < 3; ++i) {
+    cache_clock += 4s;
+    EXPECT_EQ(c.get(1), 1);
+    c.contains(2);  // is no access
+  }
+  EXPECT_EQ(c.get(2), std::nullopt);
+  EXPECT_EQ(c.size(), 1U);
+  cache_clock += 4s;
+  EXPECT_EQ(c.get_or_compute(1, [] { return 9; }), 1);
+  cache_clock += 4s;
+  EXPECT_EQ(c.get_or_compute(1, [] { return 9; }), 9) << "too long after the write";
+}
+
+struct odd_hash {
+  std::size_t operator()(int n) const {
+    if (n < 0) throw std::domain_error("hash");
+    return static_cast<std::size_t>(n);
+  }
+};
+
+TEST(thread_cache, a_hash_or_a_weigher_that_throws_changes_nothing) {
+  thread_cache<int, int, odd_hash> c({.weigher = [](int, int v) {
+    if (v < 0) throw std::domain_error("weigher");
+    return std::int64_t{1};
+  }});
+  c.put(1, 1);
+  EXPECT_THROW(c.get(-1), std::domain_error);
+  EXPECT_THROW(c.put(-1, 1), std::domain_error);
+  EXPECT_THROW(c.erase(-1), std::domain_error);
+  EXPECT_THROW(c.contains(-1), std::domain_error);
+  EXPECT_THROW(c.get_or_compute(-1, [] { return 1; }), std::domain_error);
+  EXPECT_THROW(c.put(1, -1), std::domain_error);
+  EXPECT_THROW(c.get_or_compute(2, [] { return -1; }), std::domain_error);
+  EXPECT_EQ(c.size(), 1U);
+  EXPECT_EQ(c.get(1), 1);
+  EXPECT_EQ(c.get_or_compute(2, [] { return 2; }), 2);
+  EXPECT_EQ(c.get_or_compute(3,
+                             [&] {
+                               EXPECT_THROW(c.put(3, -1), std::domain_error);
+                               return 3;
+                             }),
+            3);
+  EXPECT_EQ(c.get(3), 3) << "a put that has failed does not win";
+}
+
+struct copied {
+  explicit copied(int n) : value(n) {}
+  copied(const copied& other) : value(other.value) {
+    if (left > 0 && --left == 0) throw std::domain_error("copy");
+  }
+  copied(copied&&) noexcept = default;
+  copied& operator=(const copied&) = default;
+  int value;
+  static inline int left = 0;
+};
+
+TEST(thread_cache, a_copy_that_throws_changes_nothing) {
+  thread_cache<int, copied> c;
+  c.put(1, copied(1));
+  copied::left = 1;
+  EXPECT_THROW(c.get(1), std::domain_error);
+  EXPECT_EQ(c.get(1)->value, 1);
+  copied::left = 1;
+  EXPECT_THROW(c.get_or_compute(2, [] { return copied(2); }), std::domain_error);
+  EXPECT_FALSE(c.contains(2));
+  EXPECT_EQ(c.get_or_compute(2, [] { return copied(3); }).value, 3);
+}
+
+TEST(thread_cache, a_listener_may_use_it_and_throw) {
+  const auto before = heddle::set_unhandled_handler([](std::exception_ptr) noexcept {});
+  const std::uint64_t count = heddle::unhandled_count();
+  std::vector<std::string> told;
+  thread_cache<int, std::string>* self = nullptr;
+  thread_cache<int, std::string> c(
+      {.capacity = 4, .on_removal = [&](int k, const std::string& v, removal_cause cause) {
+         told.push_back(v);
+         if (k < 100) {
+           self->put(k + 100, v);  // which may evict others, and tell of them
+           self->get(k);
+           self->erase(k + 100);
+         }
+         if (cause == removal_cause::erased) throw std::runtime_error("listener");
+       }});
+  self = &c;
+  for (int i = 0; i < 20; ++i) c.put(i, std::to_string(i));
+  c.get_or_compute(50, [&] {
+    c.put(50, "own");
+    return std::string("computed");
+  });
+  c.erase(50);
+  c.put(51, "51");
+  c.clear();
+  EXPECT_EQ(c.size(), 0U);
+  const heddle::cache_statistics s = c.statistics();
+  EXPECT_EQ(told.size(), s.evicted + s.erased + s.replaced);
+  EXPECT_EQ(heddle::unhandled_count(), count + s.erased);
+  EXPECT_GE(s.erased, 1U);
+  heddle::set_unhandled_handler(before);
+
+  // A computation that a put in its middle drops, and the listener, and again.
+  thread_cache<int, std::string> d({.on_removal = [&](int k, const std::string&, removal_cause) {
+    if (self != nullptr) std::exchange(self, nullptr)->put(k, "the listener's");
+  }});
+  self = &d;
+  EXPECT_EQ(d.get_or_compute(1,
+                             [&] {
+                               d.put(1, "first");
+                               d.put(1, "second");
+                               return std::string("computed");
+                             }),
+            "computed");
+  EXPECT_EQ(d.get(1), "the listener's");
+}
+
+TEST(thread_cache, a_forked_child_has_the_entries_of_its_thread) {
+  thread_cache<int, std::string> c;
+  std::thread([&] { c.put(7, "another's"); }).join();
+  c.put(1, "one");
+  heddle::manual_reset_event put;
+  heddle::manual_reset_event over;
+  std::thread other([&] {
+    c.put(2, "two");
+    put.set();
+    over.wait();
+  });
+  put.wait();
+  const std::size_t own = c.size();
+  EXPECT_TRUE(heddle_test::holds_in_child([&] {
+    if (c.get(1) != "one" || c.contains(2) || c.size() != own) return false;
+    c.put(3, "three");
+    return c.get_or_compute(4, [] { return std::string("four"); }) == "four" &&
+           c.get(3) == "three" && c.erase(1) && c.size() == own + 1 &&
+           c.statistics().entries == own + 2;
+  }));
+  EXPECT_EQ(c.get(1), "one");
+  EXPECT_FALSE(c.contains(3));
+  over.set();
+  other.join();
 }
 
 }  // namespace
