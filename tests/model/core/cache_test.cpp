@@ -372,4 +372,41 @@ TEST(CacheModel, AnExpiredValueIsNotMadeYoung) {
   });
 }
 
+// The fifth key makes the index grow beneath a look for one of the four that are there, all of
+// which move. Fails when a put does not make the version odd before that, and when the new index is
+// published by a relaxed store.
+TEST(CacheModel, TheIndexGrowsBeneathALook) {
+  holds([] {
+    part p(room_for(8), {});
+    const auto hash_of = [](int key) { return static_cast<std::uint64_t>(8 * key + 1); };
+    const auto put = [&](int key) {
+      part::removed gone;
+      int value = 10 * key;
+      p.keep(hash_of(key), key, value, 1, 0, nullptr, gone);
+    };
+    for (int key = 1; key <= 4; ++key) put(key);
+    prim::thread writer([&] { put(5); });
+    part::removed gone;
+    model::check(p.look_up(hash_of(4), 4, 0, gone) == 40, "there all the time");
+    writer.join();
+    model::check(p.look_up(hash_of(5), 5, 0, gone) == 50);
+  });
+}
+
+// The third entry, and what is known of its expiry, lies in a piece that is added beneath a look
+// for it. Fails when a slot of the index is stored or loaded relaxed.
+TEST(CacheModel, APieceIsAddedBeneathALook) {
+  holds([] {
+    part p({.capacity = 8, .after_write = 100}, {});
+    put_at_one(p, 1, 10);
+    put_at_one(p, 2, 20);
+    prim::thread writer([&] { put_at_one(p, 3, 30); });
+    part::removed gone;
+    const auto v = p.look_up(hash_at_one(3), 3, 1, gone);
+    model::check(!v || v == 30);
+    model::check(p.look_up(hash_at_one(1), 1, 1, gone) == 10, "there all the time");
+    writer.join();
+  });
+}
+
 }  // namespace
