@@ -2,13 +2,17 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <random>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -18,6 +22,7 @@
 
 namespace {
 
+using namespace std::chrono_literals;
 using heddle::cache;
 
 class cache_stress : public testing::TestWithParam<unsigned> {};
@@ -119,6 +124,106 @@ TEST_P(cache_stress, values_of_one_word) {
   EXPECT_LE(s.entries, 64U);
   EXPECT_GT(s.replaced, 0U);
   EXPECT_EQ(s.inserts, s.entries + s.evicted + s.erased);
+}
+
+std::atomic<std::int64_t> stress_clock{0};
+heddle::prim::time_point read_stress_clock() {
+  return heddle::prim::time_point(std::chrono::milliseconds(stress_clock.load()));
+}
+
+// Values that weigh more or less, expire after their write or access, are swept away beside those
+// who look, and are waited for with limits: whatever is found belongs to its key, and the counts
+// agree at the end.
+template <class V>
+void with_time_and_weight(unsigned threads, std::chrono::milliseconds after_write,
+                          std::chrono::milliseconds after_access, V (*make)(std::uint64_t),
+                          std::uint64_t (*read)(const V&)) {
+  std::atomic<std::uint64_t> left{0};
+  cache<int, V> c({.capacity = 256,
+                   .shards = 2,
+                   .expire_after_write = after_write,
+                   .expire_after_access = after_access,
+                   .weigher = [](int key, const V&) { return std::int64_t{key % 5}; },
+                   .on_removal =
+                       [&](int key, const V& v, heddle::removal_cause) {
+                         EXPECT_EQ(read(v) >> 48, static_cast<std::uint64_t>(key));
+                         ++left;
+                       },
+                   .now = &read_stress_clock});
+  std::stop_source stop;
+  heddle_test::run_together(threads, [&](unsigned id) {
+    std::mt19937 random(id);
+    const auto value_of = [&](int key) {
+      return make(static_cast<std::uint64_t>(key) << 48 |
+                  static_cast<std::uint64_t>(stress_clock.load()));
+    };
+    const auto check = [&](int key, const V& v) {
+      EXPECT_EQ(read(v) >> 48, static_cast<std::uint64_t>(key));
+    };
+    for (unsigned i = 0; i < 24'000 / threads; ++i) {
+      const int key = static_cast<int>(random() % 300);
+      const auto what = static_cast<unsigned>(random() % 100);
+      try {
+        std::optional<V> v;
+        if (what < 40) {
+          v = c.get(key);
+        } else if (what < 60) {
+          c.put(key, value_of(key));
+        } else if (what < 90) {
+          const auto f = [&] {
+            if (what == 60) throw heddle::cancelled();
+            if (what < 64) std::this_thread::yield();
+            return value_of(key);
+          };
+          if (what < 70) {
+            v = c.get_or_compute(key, f);
+          } else if (what < 80) {
+            v = c.get_or_compute_for(key, f, std::chrono::microseconds(what % 4));
+          } else {
+            v = c.get_or_compute(key, f, stop.get_token());
+          }
+        } else if (what < 92) {
+          c.remove_expired();
+        } else if (what < 94) {
+          c.erase(key);
+        } else if (what < 96) {
+          c.for_each([&](int k, const V& held) { check(k, held); });
+        } else {
+          ++stress_clock;
+        }
+        if (v) check(key, *v);
+        if (id == 0 && i == 12'000 / threads) stop.request_stop();
+      } catch (const heddle::cancelled&) {
+      }
+    }
+  });
+  heddle::cache_statistics s = c.statistics();
+  EXPECT_LE(s.entries, 256U);
+  EXPECT_LE(s.weight, 256U);
+  EXPECT_GT(s.expired, 0U);
+  EXPECT_EQ(s.inserts, s.entries + s.evicted + s.erased + s.expired);
+  EXPECT_EQ(left, s.evicted + s.erased + s.expired + s.replaced);
+  stress_clock += 1'000'000;
+  EXPECT_EQ(c.remove_expired(), s.entries);
+  s = c.statistics();
+  EXPECT_EQ(s.weight, 0U);
+  EXPECT_EQ(left, s.evicted + s.erased + s.expired + s.replaced);
+}
+
+TEST_P(cache_stress, values_of_one_word_that_expire_and_weigh) {
+  const heddle_test::watchdog dog;
+  const auto make = [](std::uint64_t n) { return n; };
+  const auto read = [](const std::uint64_t& n) { return n; };
+  with_time_and_weight<std::uint64_t>(GetParam(), 40ms, 0ms, make, read);
+  with_time_and_weight<std::uint64_t>(GetParam(), 0ms, 40ms, make, read);
+}
+
+TEST_P(cache_stress, values_on_the_heap_that_expire_and_weigh) {
+  const heddle_test::watchdog dog;
+  const auto make = [](std::uint64_t n) { return std::to_string(n); };
+  const auto read = [](const std::string& s) { return static_cast<std::uint64_t>(std::stoull(s)); };
+  with_time_and_weight<std::string>(GetParam(), 40ms, 0ms, make, read);
+  with_time_and_weight<std::string>(GetParam(), 400ms, 40ms, make, read);
 }
 
 // Keys that refer to text which is freed as soon as its erase has returned, beneath those who look.
