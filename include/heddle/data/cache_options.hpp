@@ -74,7 +74,8 @@ struct cache_options {
   // that puts throw std::invalid_argument.
   std::function<std::int64_t(const K&, const V&)> weigher = {};
   // Told of each entry that leaves, on the thread that made it leave, which holds no lock and may
-  // use the cache. What it throws goes to the unhandled handler. Not told by the destructor.
+  // use the cache, and in that thread's context. What it throws goes to the unhandled handler. Not
+  // told by the destructor.
   std::function<void(const K&, const V&, removal_cause)> on_removal = {};
   // The clock for expiry, in place of prim::clock.
   prim::time_point (*now)() = nullptr;

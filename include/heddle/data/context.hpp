@@ -121,7 +121,9 @@ class context_key : private detail::context_key_base {
 // Some keys with their values, which never change: with() makes another context. Heddle's executors
 // take the context that is in place where work is made, and put it in place where the work runs, in
 // whatever thread: submit and post, then, timers, strands, groups, loops, bulks, the coroutines'
-// co_await. scoped_context puts one in place.
+// co_await, on_ready. scoped_context puts one in place.
+// Listeners (snapshot::subscribe, a cache's on_removal) run in the context of the call that calls
+// them, unless they are made by in_current_context.
 //
 // The values are destroyed with the last context that has them, on whatever thread: with the last
 // piece of work that carries it, has run or was discarded, unless somebody keeps it longer.
@@ -149,7 +151,9 @@ class HEDDLE_API context {
   // What is in place on the calling thread, for whoever passes it on by hand.
   static context current() noexcept { return context(current_context(), counted_from_now{}); }
 
-  // This one and a value for the key, instead of the one it has.
+  // This one and a value for the key, instead of the one it has. A context of another make, which
+  // others may have put in place, has no values: what comes of it has this one alone, and where it
+  // is put in place the other one is out of sight for that scope.
   // Allocates twice. Throws std::bad_alloc, and what making the value throws.
   // Complexity: linear in the keys.
   template <class T, class U = T>

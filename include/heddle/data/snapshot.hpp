@@ -265,7 +265,8 @@ class snapshot {
   // An update calls the listeners, outside of all locks, before it returns; but while one thread
   // calls them, others leave theirs to it and return at once, and so does an update by a listener.
   // Versions that listeners have not been told yet are kept meanwhile: listeners should be brief.
-  // The listeners of a version are called in the order in which they came.
+  // The listeners of a version are called in the order in which they came, in the context of the
+  // thread that calls them, which may be another update's: see in_current_context.
   // Throws std::bad_alloc, and what copying f throws; std::invalid_argument when it is null.
   template <class F>
     requires(std::invocable<std::decay_t<F>&, const kept&>)

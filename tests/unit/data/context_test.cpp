@@ -167,8 +167,13 @@ TEST(context, of_another_make_has_no_values) {
   const heddle::context_scope around(&foreign);
   EXPECT_EQ(request.get(), "none");
   EXPECT_TRUE(context::current().empty());
-  const scoped_context here(request, "17");
-  EXPECT_EQ(request.get(), "17");
+  {
+    const scoped_context here(request, "17");
+    EXPECT_EQ(request.get(), "17");
+    EXPECT_NE(heddle::current_context(), &foreign) << "it is out of sight for the scope";
+  }
+  EXPECT_EQ(heddle::current_context(), &foreign);
+  EXPECT_EQ(context::current().with(request, "17").size(), 1U);
 }
 
 }  // namespace

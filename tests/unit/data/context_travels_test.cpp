@@ -22,12 +22,15 @@
 #include <heddle/algorithm/parallel_invoke.hpp>
 #include <heddle/algorithm/parallel_reduce.hpp>
 #include <heddle/algorithm/parallel_sort.hpp>
+#include <heddle/data/cache.hpp>
+#include <heddle/data/snapshot.hpp>
 #include <heddle/exec/inline_executor.hpp>
 #include <heddle/exec/manual_executor.hpp>
 #include <heddle/exec/strand.hpp>
 #include <heddle/exec/task_group.hpp>
 #include <heddle/exec/thread_pool.hpp>
 #include <heddle/exec/timers.hpp>
+#include <heddle/future/promise.hpp>
 #include <heddle/future/shared_future.hpp>
 #include <heddle/future/when.hpp>
 #include <heddle/pattern/producer_consumer.hpp>
@@ -135,6 +138,68 @@ TEST_F(context_travels, with_then_of_a_shared_future) {
   auto nobodys = shared.then([](const std::string&) { return seen(); });
   EXPECT_EQ(mine.get(), "17");
   EXPECT_EQ(nobodys.get(), "none");
+}
+
+TEST_F(context_travels, with_then_inline) {
+  heddle::promise<int> promise;
+  auto first = promise.get_future();
+  auto second = in_mine([&] { return std::move(first).then_inline([](int) { return seen(); }); });
+  auto third = std::move(second).then_inline([](const std::string& s) { return s + seen(); });
+  {
+    const scoped_context theirs(request, "18");
+    promise.set_value(1);  // which calls them
+    EXPECT_EQ(seen(), "18");
+  }
+  EXPECT_EQ(third.get(), "17none");
+  const heddle::shared_future<std::string> shared = pool().submit(&seen).share();
+  shared.wait();
+  EXPECT_EQ(
+      in_mine([&] { return shared.then_inline([](const std::string&) { return seen(); }); }).get(),
+      "17")
+      << "it is ready: called here";
+}
+
+TEST_F(context_travels, with_on_ready) {
+  std::vector<std::string> calls;
+  const auto call = [&] { calls.push_back(seen()); };
+  heddle::promise<int> promise;
+  const auto future = promise.get_future();
+  in_mine([&] { future.on_ready(call); });
+  future.on_ready(call);
+  {
+    const scoped_context theirs(request, "18");
+    promise.set_value(1);
+    in_mine([&] { future.on_ready(call); });
+    EXPECT_EQ(seen(), "18");
+  }
+  EXPECT_EQ(calls, std::vector<std::string>({"17", "none", "17"}));
+
+  heddle::manual_executor later;
+  in_mine([&] { future.on_ready(later, call); });
+  later.drain();
+  EXPECT_EQ(calls.back(), "17");
+  const heddle::shared_future<int> shared = pool().submit([] { return 1; }).share();
+  shared.wait();
+  in_mine([&] { shared.on_ready(call); });
+  EXPECT_EQ(calls.size(), 5U);
+  EXPECT_EQ(calls.back(), "17");
+}
+
+TEST_F(context_travels, with_map) {
+  std::vector<int> v(20);
+  std::iota(v.begin(), v.end(), 0);
+  const auto f = [](int) { return seen(); };
+  std::vector<std::string> all;
+  in_mine([&] {
+    for (const std::string& s : pool().map(f, v, 3)) all.push_back(s);
+  });
+  EXPECT_EQ(all, std::vector<std::string>(20, "17"));
+
+  // Each is submitted by the step that makes room for it.
+  auto lazy = in_mine([&] { return pool().map(f, v, 3); });
+  all.clear();
+  for (const std::string& s : lazy) all.push_back(s);
+  EXPECT_EQ(all, std::vector<std::string>(20, "none"));
 }
 
 TEST_F(context_travels, with_task_groups) {
@@ -254,6 +319,31 @@ TEST_F(context_travels, with_producers_and_consumers) {
       });
   both.wait();
   EXPECT_EQ(wrong, 0);
+}
+
+// Nobody hands work on here: a listener is called in the middle of a call, and sees its context.
+TEST_F(context_travels, not_with_listeners_unless_they_take_it_along) {
+  heddle::snapshot<int> s(1);
+  std::vector<std::string> calls;
+  const auto call = [&](const heddle::snapshot<int>::kept&) { calls.push_back(seen()); };
+  const auto first = in_mine([&] { return s.subscribe(call); });
+  const auto second = in_mine([&] { return s.subscribe(heddle::in_current_context(call)); });
+  s.store(2);
+  {
+    const scoped_context theirs(request, "18");
+    s.store(3);
+  }
+  EXPECT_EQ(calls, std::vector<std::string>({"none", "17", "18", "17"}));
+
+  calls.clear();
+  heddle::cache<int, int> c(
+      {.on_removal = [&](int, int, heddle::removal_cause) { calls.push_back(seen()); }});
+  in_mine([&] { c.put(1, 1); });
+  c.put(1, 2);
+  in_mine([&] { c.erase(1); });
+  EXPECT_EQ(calls, std::vector<std::string>({"none", "17"}));
+  EXPECT_EQ(in_mine([&] { return c.get_or_compute(1, [] { return seen() == "17" ? 17 : 0; }); }),
+            17);
 }
 
 // On one worker, whatever a task does with its thread's context.
