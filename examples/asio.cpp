@@ -11,10 +11,14 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
 #include <boost/asio/write.hpp>
 #include <heddle/asio/adapted_executor.hpp>
 #include <heddle/asio/context.hpp>
 #include <heddle/asio/use_await.hpp>
+#include <heddle/coro/sync_wait.hpp>
+#include <heddle/coro/task.hpp>
+#include <heddle/coro/with_timeout.hpp>
 #include <heddle/exec/thread_pool.hpp>
 
 namespace {
@@ -40,6 +44,14 @@ coroutine greet(stream& connection, std::string& answer) {
                                          use_await);
 }
 // [await end]
+
+// [stop]
+heddle::coro::task<std::size_t> receive(stream& connection, std::string& text) {
+  co_return co_await boost::asio::async_read_until(connection, boost::asio::dynamic_buffer(text),
+                                                   '\n',
+                                                   heddle::asio::use_await.cancel_with(connection));
+}
+// [stop end]
 
 }  // namespace
 
@@ -76,5 +88,16 @@ int main() {
   greet(there, question);
   on_pool.join();
   std::printf("%s%s", question.c_str(), answer.c_str());
-  return on_worker && question == "hello\n" && answer == "hello\n" ? 0 : 1;
+
+  bool in_time = true;
+  std::string more;
+  stream silent(boost::asio::make_strand(on_pool.get_executor()));
+  stream other_end(on_pool.get_executor());
+  boost::asio::local::connect_pair(silent, other_end);
+  try {
+    heddle::coro::sync_wait(heddle::coro::with_timeout(receive(silent, more), 5ms));
+  } catch (const heddle::timed_out&) {
+    in_time = false;
+  }
+  return on_worker && !in_time && question == "hello\n" && answer == "hello\n" ? 0 : 1;
 }

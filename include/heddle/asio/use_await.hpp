@@ -11,14 +11,20 @@
 #include <utility>
 
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/system/error_code.hpp>
 #include <boost/system/system_error.hpp>
+#if __has_include(<boost/asio/cancellation_signal.hpp>)
+#include <boost/asio/cancellation_signal.hpp>
+#endif
 
 #include <heddle/base/context_slot.hpp>
 #include <heddle/base/errors.hpp>
 #include <heddle/coro/frame.hpp>
 #include <heddle/prim/atomic.hpp>
 #include <heddle/prim/config.hpp>
+#include <heddle/prim/stop_token.hpp>
 #include <heddle/prim/thread.hpp>
 
 namespace heddle::inline HEDDLE_ABI::asio {
@@ -38,10 +44,34 @@ namespace heddle::inline HEDDLE_ABI::asio {
 //
 // When Asio drops the operation, because its context is destroyed, `cancelled` is thrown; in a
 // coroutine that is no task of Heddle's on the thread that does that.
-// Cancelling: as for any handler, by the I/O object's cancel() or close().
-// Requires: the coroutine is not destroyed while it is suspended here.
+// Stopping: a task of Heddle's that has been told to stop begins nothing, and throws `cancelled`.
+// When it is told so meanwhile, the operation is cancelled, if that can be done:
+// - with Boost 1.77 or later through its cancellation slot, if it has one, as Asio's own have;
+// - with any Boost by cancel() of the I/O object that the token names, which ends the other
+//   operations of that object, too:
+//
+//   std::size_t n = co_await socket.async_read_some(buffer, use_await.cancel_with(socket));
+//
+// Either is done by a function that is posted to the object's executor. Where several threads run
+// that, give the object a strand, as whenever it is used by several. The task goes on when the
+// operation has ended, and not before: one that was aborted then throws `cancelled`; one that
+// succeeded, or failed otherwise, did. With use_await_tuple what it ended with is the result.
+// Other coroutines nobody stops.
+// Cancelling: besides, as for any handler, by the I/O object's cancel() or close().
+// Requires: the coroutine is not destroyed while it is suspended here; the object that is named
+// lives until it goes on, and its execution context until nobody can stop the task any more.
+template <bool Throws, class Object>
+struct cancelling_token {
+  Object* object;
+};
 template <bool Throws>
-struct await_token {};
+struct await_token {
+  // An object with get_executor() and cancel().
+  template <class Object>
+  constexpr cancelling_token<Throws, Object> cancel_with(Object& object) const noexcept {
+    return {&object};
+  }
+};
 inline constexpr await_token<true> use_await{};
 inline constexpr await_token<false> use_await_tuple{};
 
@@ -49,13 +79,16 @@ namespace detail {
 
 using heddle::detail::task_frame;
 
-// A call that begins an operation. When it has returned, the coroutine may run on another thread,
-// or be gone; so what that call has to be told lies here, and not in the coroutine's frame.
+// A call that begins an operation of a coroutine that is no task. When it has returned, the
+// coroutine may run on another thread, or be gone; so what that call has to be told lies here, and
+// not in the coroutine's frame.
 class initiation {
  public:
   initiation() : shared_(new shared) {}
+  // Of a task, which does not go on before.
+  explicit initiation(std::nullptr_t) noexcept : shared_(nullptr) {}
   initiation(const initiation& other) noexcept : shared_(other.shared_) {
-    shared_->owners.fetch_add(1, prim::relaxed);
+    if (shared_ != nullptr) shared_->owners.fetch_add(1, prim::relaxed);
   }
   initiation(initiation&& other) noexcept : shared_(std::exchange(other.shared_, nullptr)) {}
   initiation& operator=(initiation&&) = delete;
@@ -88,27 +121,99 @@ class initiation {
   shared* shared_;
 };
 
+// How an operation that is under way is cancelled: on which executor, and by what. Not at all:
+struct no_canceller {
+  using made_of = std::nullptr_t;
+  explicit no_canceller(made_of) noexcept {}
+};
+
+template <class Object>
+class object_canceller {
+ public:
+  using made_of = Object*;
+  explicit object_canceller(Object* object) : object_(object), executor_(object->get_executor()) {}
+
+  // An operation of several steps may be between two of them, and begin the next; so it is tried
+  // again each time that the executor has had a turn.
+  static constexpr int most_tries = 100;
+  const auto& executor() const noexcept { return executor_; }
+  void cancel() { object_->cancel(); }
+
+ private:
+  Object* object_;
+  std::decay_t<decltype(std::declval<Object&>().get_executor())> executor_;
+};
+
+// What a handler tells Asio's operations.
+template <class Canceller, class Handler>
+struct told_to_asio {};
+
+#if __has_include(<boost/asio/cancellation_signal.hpp>)
+template <class Executor>
+class slot_canceller {
+ public:
+  using made_of = Executor;
+  explicit slot_canceller(const Executor& executor) : executor_(executor) {}
+
+  static constexpr int most_tries = 1;
+  const Executor& executor() const noexcept { return executor_; }
+  void cancel() { signal_.emit(boost::asio::cancellation_type::all); }
+  boost::asio::cancellation_slot slot() noexcept { return signal_.slot(); }
+
+ private:
+  boost::asio::cancellation_signal signal_;
+  Executor executor_;
+};
+
+// As Asio's own initiations do: the one of the I/O object.
+template <class Initiation>
+concept names_executor = requires(const Initiation& i) {
+  { i.get_executor() } -> std::convertible_to<typename Initiation::executor_type>;
+};
+
+template <class Executor, class Handler>
+struct told_to_asio<slot_canceller<Executor>, Handler> {
+  using cancellation_slot_type = boost::asio::cancellation_slot;
+  cancellation_slot_type get_cancellation_slot() const noexcept {
+    return static_cast<const Handler&>(*this).slot();
+  }
+};
+#endif
+
 // What Asio's handler leaves for the coroutine, in whose frame it lies.
-template <bool Throws, class... Values>
+//
+// A task goes on when all have come here that know this: who begins the operation, the operation,
+// and, if there is one, the function that cancels it. So it may be told to stop at any time: who is
+// told so while the operation is under way posts that function, which finds this and the I/O object
+// as they are. Protocol: docs/protocols/coroutines.md.
+template <bool Throws, class Canceller, class... Values>
 class pending_operation {
  public:
-  pending_operation() = default;
+  explicit pending_operation(const typename Canceller::made_of& cancels) : canceller_(cancels) {}
   pending_operation(const pending_operation&) = delete;
   pending_operation& operator=(const pending_operation&) = delete;
 
-  template <class Promise>
-  void prepare(std::coroutine_handle<Promise> waiting) noexcept {
+  // What Asio calls, or destroys uncalled.
+  class handler;
+
+  // Whether the coroutine is to be suspended. When beginning throws, the handler is gone, and has
+  // not resumed it.
+  template <class Promise, class Begin>
+  bool begin(std::coroutine_handle<Promise> waiting, Begin&& what) {
     if constexpr (std::derived_from<Promise, task_frame>) {
-      task_ = &waiting.promise();
-      task_->note_context();
+      return begin_in_task(waiting.promise(), std::move(what));
     } else {
       waiting_ = waiting;
       context_.emplace();
+      initiation begun;
+      Begin own(std::move(what));
+      std::move(own)(handler(*this, begun));
+      return !begun.end();
     }
   }
 
   auto take_result() {
-    if (task_ != nullptr && task_->take_refusal()) task_frame::throw_refused();
+    if (task_ != nullptr) end_wait();
     if (failure_ != nullptr) std::rethrow_exception(std::move(failure_));
     if constexpr (fails_first) {
       throw_error(std::get<0>(*values_));
@@ -116,6 +221,103 @@ class pending_operation {
     } else {
       return take_from<0>(std::make_index_sequence<sizeof...(Values)>());
     }
+  }
+
+ private:
+  static constexpr bool can_cancel = !std::is_same_v<Canceller, no_canceller>;
+
+  // Who has yet to come.
+  enum party : unsigned { beginner = 1, operation = 2, canceller = 4 };
+
+  struct trip {
+    pending_operation& self;
+    void operator()() const noexcept { self.cancel_soon(); }
+  };
+
+  // The function that cancels.
+  class cancellation {
+   public:
+    explicit cancellation(pending_operation& what, int tries_left) noexcept
+        : what_(&what), tries_left_(tries_left) {}
+    cancellation(cancellation&& other) noexcept
+        : what_(std::exchange(other.what_, nullptr)), tries_left_(other.tries_left_) {}
+    cancellation& operator=(cancellation&&) = delete;
+    ~cancellation() {
+      if (what_ != nullptr) what_->arrive(canceller);
+    }
+
+    void operator()() {
+      pending_operation& what = *what_;
+      if (!what.is_under_way()) return;
+      what.cancel();
+      if (--tries_left_ != 0 && what.is_under_way()) post(std::move(*this));
+    }
+    // Without memory it is given up.
+    static void post(cancellation&& c) noexcept {
+      try {
+        const auto executor = c.what_->canceller_.executor();
+        boost::asio::post(executor, std::move(c));
+      } catch (...) {
+        // Whoever had the function by then has destroyed it.
+      }
+    }
+
+   private:
+    pending_operation* what_;
+    int tries_left_;
+  };
+
+  // The callback comes when the operation has begun, so that nobody cancels it in the middle of
+  // that; a stop that was requested meanwhile is told at once.
+  template <class Begin>
+  bool begin_in_task(task_frame& task, Begin&& what) {
+    task_ = &task;
+    if (task.stop_requested()) {
+      stopped_before_ = true;
+      return false;
+    }
+    task.note_context();
+    const prim::stop_token* stop = nullptr;
+    if constexpr (can_cancel) {
+      stop = task.stop();
+      can_be_stopped_ = stop != nullptr && stop->stop_possible();
+    }
+    {
+      Begin own(std::move(what));
+      std::move(own)(handler(*this, initiation(nullptr)));
+    }
+    if constexpr (can_cancel) {
+      if (can_be_stopped_ && is_under_way()) on_stop_.emplace(*stop, trip{*this});
+    }
+    return who_is_left_.fetch_sub(beginner, prim::acq_rel) != beginner;
+  }
+
+  bool is_under_way() const noexcept { return (who_is_left_.load(prim::acquire) & operation) != 0; }
+  void cancel_soon() noexcept {
+    unsigned left = who_is_left_.load(prim::relaxed);
+    do {
+      if ((left & operation) == 0) return;
+    } while (!who_is_left_.compare_exchange_weak(left, left | canceller, prim::relaxed));
+    cancellation::post(cancellation(*this, Canceller::most_tries));
+  }
+  void cancel() noexcept {
+    try {
+      canceller_.cancel();
+    } catch (...) {
+      // There is nothing to be cancelled, for the object has been closed.
+    }
+  }
+  // The last that the caller does with this.
+  void arrive(party who) noexcept {
+    task_frame* const task = task_;
+    if (who_is_left_.fetch_sub(who, prim::acq_rel) == who) task->go_on();
+  }
+  // A stop may still be on its way to here: the callback's end waits for it.
+  void end_wait() {
+    on_stop_.reset();
+    const bool refused = task_->take_refusal();
+    if (stopped_before_) throw cancelled("stopped before an operation of Asio's had begun");
+    if (refused) task_frame::throw_refused();
   }
 
   // The handler's; one of the two, once, and then resume(), unless the coroutine goes on by itself.
@@ -130,22 +332,27 @@ class pending_operation {
   void drop() noexcept {
     failure_ = std::make_exception_ptr(cancelled("an operation of Asio's was dropped"));
   }
-  void resume() {
-    if (task_ != nullptr) return task_->go_on();
+  void resume(initiation& begun) {
+    if (task_ != nullptr) return arrive(operation);
+    if (begun.note_over()) return;
     const std::coroutine_handle<> waiting = waiting_;
     const context_scope inside(context_->get());
     const captured_context kept;  // the coroutine may end, and this with it
     waiting.resume();
   }
 
- private:
   template <class First = void, class...>
   static constexpr bool is_error =
       std::is_same_v<First, boost::system::error_code> || std::is_same_v<First, std::exception_ptr>;
   static constexpr bool fails_first = Throws && is_error<Values...>;
 
-  static void throw_error(const boost::system::error_code& code) {
-    if (code) throw boost::system::system_error(code);
+  void throw_error(const boost::system::error_code& code) const {
+    if (!code) return;
+    if (code == boost::asio::error::operation_aborted && task_ != nullptr &&
+        task_->stop_requested()) {
+      throw cancelled("stopped while an operation of Asio's was under way");
+    }
+    throw boost::system::system_error(code);
   }
   static void throw_error(std::exception_ptr& error) {
     if (error != nullptr) std::rethrow_exception(std::move(error));
@@ -164,20 +371,31 @@ class pending_operation {
   task_frame* task_ = nullptr;
   std::coroutine_handle<> waiting_;
   std::optional<captured_context> context_;
+  // Of a task.
+  prim::atomic<unsigned> who_is_left_{beginner | operation};
+  bool stopped_before_ = false;
+  bool can_be_stopped_ = false;
+  [[no_unique_address]] Canceller canceller_;
+  struct nothing {
+    void reset() const noexcept {}
+  };
+  [[no_unique_address]] std::conditional_t<can_cancel, std::optional<prim::stop_callback<trip>>,
+                                           nothing> on_stop_;
+
   std::optional<std::tuple<Values...>> values_;
   std::exception_ptr failure_;
 };
 
-// What Asio calls, or destroys uncalled.
-template <bool Throws, class... Values>
-class awaiting_handler {
+template <bool Throws, class Canceller, class... Values>
+class pending_operation<Throws, Canceller, Values...>::handler
+    : public told_to_asio<Canceller, pending_operation<Throws, Canceller, Values...>::handler> {
  public:
-  awaiting_handler(pending_operation<Throws, Values...>& for_whom, const initiation& begun)
+  handler(pending_operation& for_whom, const initiation& begun)
       : pending_(&for_whom), begun_(begun) {}
-  awaiting_handler(awaiting_handler&& other) noexcept
+  handler(handler&& other) noexcept
       : pending_(std::exchange(other.pending_, nullptr)), begun_(std::move(other.begun_)) {}
-  awaiting_handler& operator=(awaiting_handler&&) = delete;
-  ~awaiting_handler() {
+  handler& operator=(handler&&) = delete;
+  ~handler() {
     if (pending_ == nullptr) return;
     pending_->drop();
     finish();
@@ -189,47 +407,66 @@ class awaiting_handler {
     finish();
   }
 
- private:
-  void finish() {
-    auto* const over = std::exchange(pending_, nullptr);
-    if (!begun_.note_over()) over->resume();
+  // One that belongs to nobody where nobody will stop the task.
+  auto slot() const noexcept {
+    auto of_signal = pending_->canceller_.slot();
+    return pending_->can_be_stopped_ ? of_signal : decltype(of_signal)();
   }
 
-  pending_operation<Throws, Values...>* pending_;
+ private:
+  void finish() { std::exchange(pending_, nullptr)->resume(begun_); }
+
+  pending_operation* pending_;
   initiation begun_;
 };
 
 // Begins an operation with a handler; Values are what the handler is called with.
-template <class Begin, bool Throws, class... Values>
+template <class Begin, bool Throws, class Canceller, class... Values>
 class [[nodiscard]] awaitable_operation {
+  using cancels = typename Canceller::made_of;
+
  public:
-  explicit awaitable_operation(Begin&& begin) : begin_(std::move(begin)) {}
+  explicit awaitable_operation(Begin&& begin, const cancels& c)
+      : begin_(std::move(begin)), cancels_(c) {}
 
   class awaiter {
    public:
-    explicit awaiter(Begin&& begin) : begin_(std::move(begin)) {}
+    explicit awaiter(Begin&& begin, const cancels& c) : begin_(std::move(begin)), pending_(c) {}
 
     bool await_ready() const noexcept { return false; }
-    // When beginning throws, the handler is gone, and has not resumed the coroutine.
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> waiting) {
-      pending_.prepare(waiting);
-      initiation begun;
-      Begin begin(std::move(begin_));
-      std::move(begin)(awaiting_handler<Throws, Values...>(pending_, begun));
-      return !begun.end();
+      return pending_.begin(waiting, std::move(begin_));
     }
     auto await_resume() { return pending_.take_result(); }
 
    private:
     Begin begin_;
-    pending_operation<Throws, Values...> pending_;
+    pending_operation<Throws, Canceller, Values...> pending_;
   };
 
-  awaiter operator co_await() && { return awaiter(std::move(begin_)); }
+  awaiter operator co_await() && { return awaiter(std::move(begin_), cancels_); }
 
  private:
   Begin begin_;
+  [[no_unique_address]] cancels cancels_;
+};
+
+template <class Result>
+struct operation_maker;
+template <class Result, class... Args>
+struct operation_maker<Result(Args...)> {
+  template <bool Throws, class Canceller, class Initiation, class... InitArgs>
+  static auto make(const typename Canceller::made_of& cancels, Initiation&& initiation,
+                   InitArgs&&... args) {
+    auto begin =
+        [initiation = std::decay_t<Initiation>(std::forward<Initiation>(initiation)),
+         ... args = std::decay_t<InitArgs>(std::forward<InitArgs>(args))](auto&& handler) mutable {
+          std::move(initiation)(std::move(handler), std::move(args)...);
+        };
+    return awaitable_operation<decltype(begin), Throws, Canceller, std::decay_t<Args>...>(
+        std::move(begin), cancels);
+  }
 };
 
 }  // namespace detail
@@ -237,16 +474,37 @@ class [[nodiscard]] awaitable_operation {
 
 template <bool Throws, class Result, class... Args>
 class boost::asio::async_result<heddle::asio::await_token<Throws>, Result(Args...)> {
+  using maker = heddle::asio::detail::operation_maker<Result(Args...)>;
+
  public:
   template <class Initiation, class... InitArgs>
   static auto initiate(Initiation&& initiation, heddle::asio::await_token<Throws>,
                        InitArgs&&... args) {
-    auto begin =
-        [initiation = std::decay_t<Initiation>(std::forward<Initiation>(initiation)),
-         ... args = std::decay_t<InitArgs>(std::forward<InitArgs>(args))](auto&& handler) mutable {
-          std::move(initiation)(std::move(handler), std::move(args)...);
-        };
-    return heddle::asio::detail::awaitable_operation<decltype(begin), Throws,
-                                                     std::decay_t<Args>...>(std::move(begin));
+    namespace detail = heddle::asio::detail;
+#if __has_include(<boost/asio/cancellation_signal.hpp>)
+    if constexpr (detail::names_executor<std::decay_t<Initiation>>) {
+      using executor = typename std::decay_t<Initiation>::executor_type;
+      const executor where = initiation.get_executor();
+      return maker::template make<Throws, detail::slot_canceller<executor>>(
+          where, std::forward<Initiation>(initiation), std::forward<InitArgs>(args)...);
+    } else
+#endif
+    {
+      return maker::template make<Throws, detail::no_canceller>(
+          nullptr, std::forward<Initiation>(initiation), std::forward<InitArgs>(args)...);
+    }
+  }
+};
+
+template <bool Throws, class Object, class Result, class... Args>
+class boost::asio::async_result<heddle::asio::cancelling_token<Throws, Object>, Result(Args...)> {
+ public:
+  template <class Initiation, class... InitArgs>
+  static auto initiate(Initiation&& initiation,
+                       heddle::asio::cancelling_token<Throws, Object> token, InitArgs&&... args) {
+    namespace detail = heddle::asio::detail;
+    return detail::operation_maker<Result(Args...)>::template make<
+        Throws, detail::object_canceller<Object>>(
+        token.object, std::forward<Initiation>(initiation), std::forward<InitArgs>(args)...);
   }
 };

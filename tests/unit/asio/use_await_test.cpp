@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -22,11 +23,16 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
 #include <boost/asio/write.hpp>
+#include <heddle/asio/adapted_executor.hpp>
 #include <heddle/asio/context.hpp>
 #include <heddle/base/context_slot.hpp>
+#include <heddle/coro/gather.hpp>
 #include <heddle/coro/spawn.hpp>
+#include <heddle/coro/sync_wait.hpp>
 #include <heddle/coro/task.hpp>
+#include <heddle/coro/with_timeout.hpp>
 #include <heddle/exec/thread_pool.hpp>
 
 #include "support/pools.hpp"
@@ -360,5 +366,296 @@ TEST(asio_use_await, goes_on_with_the_context_that_it_had) {
   EXPECT_EQ(heddle::current_context(), nullptr);
   EXPECT_EQ(context.count, 0);
 }
+
+// A loop and the thread that runs it.
+class running_loop {
+ public:
+  ~running_loop() {
+    work_.reset();
+    thread_.join();
+  }
+  asio::io_context io;
+
+ private:
+  asio::executor_work_guard<asio::io_context::executor_type> work_{io.get_executor()};
+  std::thread thread_{[this] { io.run(); }};
+};
+
+TEST(asio_stop, of_a_task_that_was_told_before_begins_nothing) {
+  std::stop_source source;
+  source.request_stop();
+  int begun = 0;
+  const auto body = [&](auto token) -> heddle::coro::task<> {
+    co_await async_custom<void(error_code)>(
+        [&](auto handler) {
+          ++begun;
+          handler(error_code());
+        },
+        token);
+  };
+  EXPECT_THROW(heddle::coro::sync_wait(body(use_await), source.get_token()), heddle::cancelled);
+  asio::io_context io;
+  asio::steady_timer timer(io);
+  EXPECT_THROW(heddle::coro::sync_wait(body(use_await.cancel_with(timer)), source.get_token()),
+               heddle::cancelled);
+  EXPECT_EQ(begun, 0);
+}
+
+TEST(asio_stop, cancels_the_object_that_the_token_names) {
+  running_loop loop;
+  const watchdog dog;
+  asio::steady_timer timer(loop.io, 24h);
+  bool told = false;
+  const auto body = [&]() -> heddle::coro::task<> {
+    try {
+      co_await timer.async_wait(use_await.cancel_with(timer));
+    } catch (const heddle::cancelled&) {
+      told = true;
+      throw;
+    }
+  };
+  EXPECT_THROW(heddle::coro::sync_wait(heddle::coro::with_timeout(body(), 5ms)), heddle::timed_out);
+  EXPECT_TRUE(told);
+}
+
+TEST(asio_stop, comes_from_a_failure_beside_it_and_from_a_future) {
+  running_loop loop;
+  const watchdog dog;
+  heddle::thread_pool pool(2U);
+  const auto reader = [&]() -> heddle::coro::task<std::size_t> {
+    asio::local::stream_protocol::socket here(loop.io);
+    asio::local::stream_protocol::socket there(loop.io);
+    asio::local::connect_pair(here, there);
+    char buffer[10];
+    co_return co_await here.async_read_some(asio::buffer(buffer), use_await.cancel_with(here));
+  };
+  const auto failing = []() -> heddle::coro::task<> {
+    throw std::runtime_error("no");
+    co_return;
+  };
+  for (int round = 0; round != 100; ++round) {
+    auto all = heddle::coro::spawn(pool, heddle::coro::gather(reader(), failing()));
+    EXPECT_THROW(all.get(), std::runtime_error);
+  }
+  auto alone = heddle::coro::spawn(pool, reader());
+  std::this_thread::sleep_for(1ms);
+  alone.cancel();
+  EXPECT_THROW(alone.get(), heddle::cancelled);
+}
+
+TEST(asio_stop, leaves_the_result_to_those_who_want_errors_as_values) {
+  running_loop loop;
+  const watchdog dog;
+  asio::local::stream_protocol::socket here(loop.io);
+  asio::local::stream_protocol::socket there(loop.io);
+  asio::local::connect_pair(here, there);
+  std::size_t received = 0;
+  const auto body = [&]() -> heddle::coro::task<> {
+    char buffer[10];
+    const auto [code, n] =
+        co_await asio::async_read(here, asio::buffer(buffer), use_await_tuple.cancel_with(here));
+    EXPECT_EQ(code, asio::error::operation_aborted);
+    received = n;
+  };
+  asio::write(there, asio::buffer("abc", 3));
+  EXPECT_THROW(heddle::coro::sync_wait(heddle::coro::with_timeout(body(), 20ms)),
+               heddle::timed_out);
+  EXPECT_EQ(received, 3U);
+}
+
+TEST(asio_stop, that_was_not_requested_is_none) {
+  running_loop loop;
+  const watchdog dog;
+  heddle::asio::adapted_executor in_loop(loop.io.get_executor());
+  asio::steady_timer timer(loop.io, 24h);
+  const auto body = [&]() -> heddle::coro::task<bool> {
+    try {
+      co_await timer.async_wait(use_await.cancel_with(timer));
+    } catch (const boost::system::system_error& e) {
+      co_return e.code() == asio::error::operation_aborted;
+    }
+    co_return false;
+  };
+  auto aborted = heddle::coro::spawn(in_loop, body());
+  asio::post(loop.io, [&] { timer.cancel(); });
+  EXPECT_TRUE(aborted.get());
+}
+
+// Which cancel() may find between two of its steps.
+TEST(asio_stop, ends_an_operation_of_several_steps) {
+  running_loop loop;
+  const watchdog dog;
+  for (int round = 0; round != 100; ++round) {
+    asio::local::stream_protocol::socket here(loop.io);
+    asio::local::stream_protocol::socket there(loop.io);
+    asio::local::connect_pair(here, there);
+    const std::vector<char> sent(1000);
+    std::vector<char> received(10'000);
+    const auto body = [&]() -> heddle::coro::task<> {
+      co_await asio::async_read(here, asio::buffer(received), use_await.cancel_with(here));
+    };
+    std::stop_source source;
+    std::thread writer([&] {
+      for (int i = 0; i != round; ++i) asio::write(there, asio::buffer(sent.data(), 3));
+      source.request_stop();
+    });
+    EXPECT_THROW(heddle::coro::sync_wait(body(), source.get_token()), heddle::cancelled);
+    writer.join();
+  }
+}
+
+TEST(asio_stop, that_comes_while_the_operation_begins_is_told_when_it_has_begun) {
+  running_loop loop;
+  const watchdog dog;
+  std::stop_source source;
+  struct {
+    asio::io_context& io;
+    std::atomic<bool> begun = false;
+    std::atomic<int> cancelled = 0;
+    std::atomic<bool> too_early = false;
+
+    auto get_executor() { return io.get_executor(); }
+    void cancel() {
+      ++cancelled;
+      too_early = too_early || !begun;
+    }
+  } object{loop.io};
+  const auto body = [&]() -> heddle::coro::task<int> {
+    asio::steady_timer timer(loop.io);
+    co_return co_await async_custom<void(int)>(
+        [&](auto handler) {
+          source.request_stop();
+          std::this_thread::sleep_for(2ms);
+          object.begun = true;
+          timer.expires_after(20ms);
+          timer.async_wait([h = std::move(handler)](auto) mutable { h(3); });
+        },
+        use_await.cancel_with(object));
+  };
+  EXPECT_EQ(heddle::coro::sync_wait(body(), source.get_token()), 3);  // it has ended all the same
+  EXPECT_GT(object.cancelled, 0);
+  EXPECT_FALSE(object.too_early);
+}
+
+TEST(asio_stop, that_comes_when_the_operation_was_over_at_once_cancels_nothing) {
+  std::stop_source source;
+  asio::io_context io;
+  asio::steady_timer timer(io, 24h);
+  bool other_aborted = false;
+  timer.async_wait([&](error_code e) { other_aborted = e == asio::error::operation_aborted; });
+  const auto body = [&]() -> heddle::coro::task<int> {
+    co_return co_await async_custom<void(int)>(
+        [&](auto handler) {
+          source.request_stop();
+          handler(3);
+        },
+        use_await.cancel_with(timer));
+  };
+  EXPECT_EQ(heddle::coro::sync_wait(body(), source.get_token()), 3);
+  io.poll();
+  EXPECT_FALSE(other_aborted);
+}
+
+// The timer goes with the task's frame, as soon as that has gone on.
+TEST(asio_stop, races_with_the_end_of_the_operation) {
+  running_loop loop;
+  const watchdog dog;
+  heddle::thread_pool pool(2U);
+  int stopped = 0;
+  int ended = 0;
+  const auto body = [&](std::chrono::microseconds time) -> heddle::coro::task<> {
+    const auto timer = std::make_unique<asio::steady_timer>(loop.io, time);
+    co_await timer->async_wait(use_await.cancel_with(*timer));
+  };
+  for (int round = 0; round != 1000; ++round) {
+    auto waits = heddle::coro::spawn(pool, body(std::chrono::microseconds(round % 50)));
+    for (int i = 0; i != round % 300; ++i) std::atomic_signal_fence(std::memory_order_seq_cst);
+    waits.cancel();
+    try {
+      waits.get();
+      ++ended;
+    } catch (const heddle::cancelled&) {
+      ++stopped;
+    }
+  }
+  EXPECT_EQ(stopped + ended, 1000);
+}
+
+TEST(asio_stop, may_come_where_the_loop_is_gone_before_it_has_cancelled) {
+  const watchdog dog;
+  heddle::thread_pool pool(1U);
+  heddle::future<void> waits;
+  {
+    asio::io_context io;
+    asio::steady_timer timer(io, 24h);
+    const auto body = [](asio::steady_timer& t) -> heddle::coro::task<> {
+      co_await t.async_wait(use_await.cancel_with(t));
+    };
+    waits = heddle::coro::spawn(pool, body(timer));
+    pool.wait_idle();
+    waits.cancel();  // the function that cancels is in the loop, and goes with it
+  }
+  EXPECT_THROW(waits.get(), heddle::cancelled);
+}
+
+TEST(asio_stop, on_the_objects_own_thread) {
+  const watchdog dog;
+  heddle::thread_pool pool(2U);
+  heddle::asio::context in(pool);
+  asio::steady_timer timer(asio::make_strand(in.get_executor()), 24h);
+  std::stop_source source;
+  const auto body = [&]() -> heddle::coro::task<> {
+    co_await timer.async_wait(use_await.cancel_with(timer));
+  };
+  asio::steady_timer stopper(timer.get_executor(), 2ms);
+  stopper.async_wait([&](error_code) { source.request_stop(); });
+  EXPECT_THROW(heddle::coro::sync_wait(body(), source.get_token()), heddle::cancelled);
+  in.join();
+}
+
+TEST(asio_stop, does_not_reach_other_coroutines) {
+  asio::io_context io;
+  asio::steady_timer timer(io, 1ms);
+  bool ended = false;
+  const auto coroutine = [&]() -> detached {
+    co_await timer.async_wait(use_await.cancel_with(timer));
+    ended = true;
+  };
+  coroutine();
+  io.run();
+  EXPECT_TRUE(ended);
+}
+
+#if __has_include(<boost/asio/cancellation_signal.hpp>)
+TEST(asio_stop, goes_through_the_slot_of_the_operation) {
+  running_loop loop;
+  const watchdog dog;
+  heddle::thread_pool pool(2U);
+  const auto waiting = [&]() -> heddle::coro::task<> {
+    asio::steady_timer timer(loop.io, 24h);
+    co_await timer.async_wait(use_await);
+  };
+  const auto reader = [&](asio::local::stream_protocol::socket& from) -> heddle::coro::task<> {
+    char buffer[100];
+    co_await asio::async_read(from, asio::buffer(buffer), use_await);
+  };
+  for (int round = 0; round != 100; ++round) {
+    asio::local::stream_protocol::socket here(loop.io);
+    asio::local::stream_protocol::socket there(loop.io);
+    asio::local::connect_pair(here, there);
+    std::stop_source source;
+    std::thread stopper([&] {
+      for (int i = 0; i != round % 30; ++i) asio::write(there, asio::buffer("abc", 3));
+      source.request_stop();
+    });
+    EXPECT_THROW(heddle::coro::sync_wait(reader(here), source.get_token()), heddle::cancelled);
+    EXPECT_THROW(heddle::coro::sync_wait(waiting(), source.get_token()), heddle::cancelled);
+    stopper.join();
+    auto alone = heddle::coro::spawn(pool, waiting());
+    alone.cancel();
+    EXPECT_THROW(alone.get(), heddle::cancelled);
+  }
+}
+#endif
 
 }  // namespace
