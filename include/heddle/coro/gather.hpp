@@ -14,8 +14,11 @@
 #include <vector>
 
 #include <heddle/base/errors.hpp>
+#include <heddle/base/executor_ref.hpp>
+#include <heddle/base/job.hpp>
 #include <heddle/coro/task.hpp>
 #include <heddle/coro/task_set.hpp>
+#include <heddle/prim/atomic.hpp>
 #include <heddle/prim/config.hpp>
 
 namespace heddle::inline HEDDLE_ABI {
@@ -80,6 +83,62 @@ class gathered final : public task_set::child {
   std::optional<gathered_value<T>> value_;
 };
 
+// The children of a range of tasks. Those that return a value keep it, in their order.
+template <class T>
+class gathered_children {
+ public:
+  gathered<T>& next() { return all_.emplace_back(); }
+  std::vector<gathered_value<T>> take_values() {
+    std::vector<gathered_value<T>> values;
+    values.reserve(all_.size());
+    for (gathered<T>& child : all_) values.push_back(child.take());
+    return values;
+  }
+
+ private:
+  std::deque<gathered<T>> all_;
+};
+
+template <>
+class gathered_children<void>;
+
+// One without a value.
+class HEDDLE_API reused_child final : public task_set::child {
+ public:
+  explicit reused_child(gathered_children<void>& of) noexcept : child(&ended), of_(of) {}
+
+  // Throws no_state.
+  void start(task_set& set, coro::task<>&& body) {
+    child::start(set, *task_access::release(body, "gather"));
+  }
+
+ private:
+  static std::coroutine_handle<> ended(task_end& end, task_frame& frame) noexcept;
+
+  gathered_children<void>& of_;
+};
+
+// The others are used again when they have ended, so there are no more of them than tasks were ever
+// under way at a time. A child that ends enters a stack before it tells the set, which is the last
+// that it does; the parent takes the stack as a whole.
+template <>
+class HEDDLE_API gathered_children<void> {
+ public:
+  gathered_children() = default;
+  gathered_children(const gathered_children&) = delete;
+  gathered_children& operator=(const gathered_children&) = delete;
+
+  // By the parent. Throws std::bad_alloc.
+  reused_child& next();
+  // By the child.
+  void put_back(reused_child& ended) noexcept;
+
+ private:
+  std::deque<reused_child> all_;
+  job* spare_ = nullptr;  // the parent's
+  prim::atomic<job*> ended_{nullptr};
+};
+
 template <class T>
 inline constexpr bool is_task = false;
 template <class T>
@@ -106,11 +165,11 @@ using gathered_values = std::conditional_t<std::is_void_v<T>, void, std::vector<
 template <class T, class R>
 coro::task<gathered_values<T>> gather_range(R range, std::size_t limit) {
   task_set set(co_await this_frame());
-  std::deque<gathered<T>> children;
+  gathered_children<T> children;
   try {
     for (auto&& body : range) {
       if (set.is_stopped()) throw cancelled("stopped before all tasks had begun");
-      children.emplace_back().start(set, std::move(body));
+      children.next().start(set, std::move(body));
       co_await set.fewer_than(limit);
     }
   } catch (...) {
@@ -119,10 +178,7 @@ coro::task<gathered_values<T>> gather_range(R range, std::size_t limit) {
   co_await set.all();
   set.rethrow();
   if constexpr (!std::is_void_v<T>) {
-    gathered_values<T> values;
-    values.reserve(children.size());
-    for (auto& child : children) values.push_back(child.take());
-    co_return values;
+    co_return children.take_values();
   }
 }
 
@@ -165,7 +221,8 @@ task<std::tuple<heddle::detail::gathered_value<T>...>> gather(task<T>... bodies)
 // The same for the tasks of a range that is given away (`gather(std::move(tasks))`), or that makes
 // them as it is read; a view is copied and what it refers to must outlive the call. Gives a vector
 // of the values, or nothing for void. Reads the range as it goes: at most `max_in_flight` of its
-// tasks have begun and not ended, and frames of those that have ended are gone. A range that throws
+// tasks have begun and not ended, and frames of those that have ended are gone; what is kept until
+// the end are the values, so for void the memory does not grow with the range. A range that throws
 // counts as a task that does; nothing more is begun when one has failed, or the awaiting task is
 // told to stop.
 // Throws std::invalid_argument for a max_in_flight of 0; a task that is not valid fails, with

@@ -50,6 +50,12 @@ class HEDDLE_API task_set {
     std::coroutine_handle<> has_ended(executor_ref ran_on, std::exception_ptr failure) noexcept {
       return set_->child_ended(ran_on, std::move(failure));
     }
+    // The same for one that is used again as soon as it has been given back.
+    task_set& set() const noexcept { return *set_; }
+    static std::coroutine_handle<> one_has_ended(task_set& set, executor_ref ran_on,
+                                                 std::exception_ptr failure) noexcept {
+      return set.child_ended(ran_on, std::move(failure));
+    }
 
    private:
     static void act(job* j, verb v) noexcept;

@@ -24,6 +24,7 @@
 #include <heddle/exec/manual_executor.hpp>
 #include <heddle/exec/thread_pool.hpp>
 
+#include "support/failing_allocations.hpp"
 #include "support/pools.hpp"
 
 namespace {
@@ -36,6 +37,7 @@ using heddle::thread_pool;
 using heddle::timed_out;
 using heddle::coro::delay;
 using heddle::coro::gather;
+using heddle::coro::schedule_on;
 using heddle::coro::spawn;
 using heddle::coro::sync_wait;
 using heddle::coro::task;
@@ -146,6 +148,51 @@ TEST(coro_gather, keeps_to_max_in_flight_and_makes_tasks_as_it_goes) {
   EXPECT_EQ(ones.size(), 500U);
   EXPECT_LE(most, 4);  // the one that waits for its turn has been made
   EXPECT_THROW(static_cast<void>(gather(tasks, 0)), std::invalid_argument);
+}
+
+TEST(coro_gather, without_values_keeps_nothing_of_tasks_that_have_ended) {
+  thread_pool pool(2);
+  const heddle_test::pool_watchdog dog(pool);
+  constexpr int count = 100'000;
+  std::atomic<int> ended{0};
+  const auto one = [&]() -> task<> {
+    co_await schedule_on(pool);
+    ++ended;
+  };
+  const auto body = [&]() -> task<> {
+    long early = 0;
+    long most = 0;
+    auto tasks = std::views::iota(0, count) | std::views::transform([&](int i) {
+                   const long now = heddle_test::live_allocations_but_for_cells();
+                   if (i == 100) early = now;
+                   if (i >= 100) most = std::max(most, now - early);
+                   return one();
+                 });
+    co_await gather(tasks, 4);
+    EXPECT_LT(most, 100);
+  };
+  spawn(pool, body()).get();
+  EXPECT_EQ(ended, count);
+  sync_wait(body());
+  EXPECT_EQ(ended, 2 * count);
+}
+
+TEST(coro_gather, without_values_uses_children_again_also_where_they_fail) {
+  thread_pool pool(2);
+  const heddle_test::pool_watchdog dog(pool);
+  std::atomic<int> ended{0};
+  const auto one = [&](int i) -> task<> {
+    if (i % 3 == 0) co_await schedule_on(pool);
+    if (i == 50) throw std::runtime_error("the 50th");
+    ++ended;
+  };
+  for (int round = 0; round != 20; ++round) {
+    ended = 0;
+    auto tasks = std::views::iota(0, 1000) | std::views::transform(one);
+    EXPECT_THROW(spawn(pool, gather(tasks, 3)).get(), std::runtime_error);
+    EXPECT_GE(ended, 47);
+    EXPECT_LE(ended, 1000);
+  }
 }
 
 TEST(coro_gather, the_first_failure_stops_the_others_and_is_thrown_when_all_have_ended) {
