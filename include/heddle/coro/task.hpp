@@ -171,7 +171,8 @@ namespace heddle::inline HEDDLE_ABI::coro {
 // (prim/cells.hpp) up to 1 KiB; without memory the call throws std::bad_alloc, and nothing has
 // begun.
 // Complexity: awaits of tasks that do not wait themselves use no stack, whether one after another
-// or inside of each other. (With g++ that needs -O2, or no optimization at all.)
+// or inside of each other. (With g++ that needs -O2, or no optimization at all, or the option that
+// the CMake targets bring with them, -foptimize-sibling-calls.)
 // Destruction: of one that was never awaited, destroys its arguments; nothing of its body runs.
 // Source: lazy tasks with symmetric transfer, Gor Nishanov, "Add symmetric coroutine control
 // transfer", WG21 P0913, 2018.
