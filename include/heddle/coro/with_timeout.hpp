@@ -113,6 +113,8 @@ namespace coro {
 // ended then, throws timed_out, whatever its value; an exception other than `cancelled` is thrown
 // as it is. So the task never outlives the call; one that does not heed the stop holds it up.
 //
+// A stop goes from one that is inside of another to the next by calls, as with gather.
+//
 // The time is that of the process's own timers, whose thread tells the task. Zero or less: the task
 // is told to stop before it begins.
 // Throws std::invalid_argument for a time that is no number, no_state for a task that is not valid;
