@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <ranges>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,10 @@
 #include <heddle/coro/task.hpp>
 #include <heddle/coro/this_task.hpp>
 #include <heddle/coro/with_timeout.hpp>
+#include <heddle/data/context.hpp>
 #include <heddle/exec/thread_pool.hpp>
+#include <heddle/sync/event.hpp>
+#include <heddle/sync/latch.hpp>
 
 using namespace std::chrono_literals;
 namespace coro = heddle::coro;
@@ -86,6 +90,28 @@ coro::task<> visitor(heddle::manual_reset_event& open, heddle::counting_semaphor
 }
 // [events end]
 
+// [waits]
+coro::task<int> runner(heddle::thread_pool& pool, heddle::latch& ready,
+                       heddle::auto_reset_event& baton) {
+  heddle::future<int> time = pool.submit([] { return 10; });
+  ready.count_down();
+  co_await ready;                     // until all have come
+  co_await baton;                     // one at a time has it
+  const int seconds = co_await time;  // the value, or the exception
+  baton.set();                        // to the next
+  co_return seconds;
+}
+// [waits end]
+
+// [context]
+inline const heddle::context_key<std::string> customer("customer", "nobody");
+
+coro::task<std::string> who() {
+  co_await coro::delay(1ms);
+  co_return customer.get();  // of whoever has awaited or spawned this, on whatever thread
+}
+// [context end]
+
 // [cancel]
 coro::task<int> patient() {
   try {
@@ -135,6 +161,35 @@ int main() {
   coro::sync_wait(evening());
   std::printf("%d served\n", served);
 
+  heddle::latch ready(3);
+  heddle::auto_reset_event baton;
+  baton.set();
+  const auto relay = [&]() -> coro::task<int> {
+    const auto [a, b, c] = co_await coro::gather(
+        runner(pool, ready, baton), runner(pool, ready, baton), runner(pool, ready, baton));
+    co_return a + b + c;
+  };
+  const int relay_time = coro::sync_wait(relay());
+  std::printf("the relay took %d s\n", relay_time);
+
+  heddle::future<std::string> name;
+  {
+    const heddle::scoped_context here(customer, "Ada");
+    name = coro::spawn(pool, who());
+  }
+  const bool is_ada = name.get() == "Ada";
+
+  // [token]
+  std::stop_source closing;
+  const heddle::future<void> button = pool.submit([&] { closing.request_stop(); });
+  bool was_stopped = false;
+  try {
+    coro::sync_wait(patient(), closing.get_token());
+  } catch (const heddle::cancelled&) {
+    was_stopped = true;
+  }
+  // [token end]
+
   // [timeout]
   try {
     coro::sync_wait(coro::with_timeout(patient(), 5ms));
@@ -147,5 +202,6 @@ int main() {
   } catch (const heddle::timed_out&) {
     std::puts("so did this");
   }
-  return served == 20 && n == 6 && ways == 12'870 ? 0 : 1;
+  return served == 20 && n == 6 && relay_time == 30 && is_ada && was_stopped && ways == 12'870 ? 0
+                                                                                               : 1;
 }
