@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <heddle/algorithm/batch_rhythm.hpp>
+#include <heddle/algorithm/loop.hpp>
 #include <heddle/base/invoke.hpp>
 #include <heddle/base/require_callable.hpp>
 #include <heddle/exec/default_pool.hpp>
@@ -120,7 +121,8 @@ class batch_feeder {
   };
 
  public:
-  batch_feeder(Where& where, R& range, F& f, Take& take, const batch_options& options)
+  batch_feeder(Where& where, R& range, F& f, Take& take, const batch_options& options,
+               const char* operation)
       : where_(where),
         range_(range),
         function_(f),
@@ -129,6 +131,7 @@ class batch_feeder {
         sizer_(options.size),
         pace_(options.pause, options.items_per_second, options.burst, sizer_.next({}, 1)),
         most_(options.max_in_flight != 0 ? options.max_in_flight : usual_in_flight(where)),
+        size_(known_size(range, operation)),
         position_(std::ranges::begin(range)) {}
   batch_feeder(const batch_feeder&) = delete;
   batch_feeder& operator=(const batch_feeder&) = delete;
@@ -150,6 +153,13 @@ class batch_feeder {
   }
 
  private:
+  static std::optional<std::size_t> known_size(R& range, const char* operation) {
+    if constexpr (std::ranges::sized_range<R>) {
+      return size_of_range(range, operation);
+    } else {
+      return std::nullopt;
+    }
+  }
   static std::size_t usual_in_flight(Where& where) noexcept {
     if constexpr (std::same_as<Where, thread_pool>) {
       return std::size_t{4} * where.size();
@@ -196,11 +206,8 @@ class batch_feeder {
   }
 
   std::optional<std::size_t> left() const {
-    if constexpr (std::ranges::sized_range<R>) {
-      return static_cast<std::size_t>(std::ranges::size(range_)) - first_unread_;
-    } else {
-      return std::nullopt;
-    }
+    if (!size_) return std::nullopt;
+    return *size_ - first_unread_;
   }
 
   // False: a stop was requested.
@@ -300,6 +307,7 @@ class batch_feeder {
   const bool sizer_measures_ = sizer_.measures();
   batch_pace pace_;
   const std::size_t most_;
+  const std::optional<std::size_t> size_;
   std::ranges::iterator_t<R> position_;
   bool read_here_ = false;        // what is at the position, of a range that is read only once
   std::size_t first_unread_ = 0;  // counted from the beginning of the range
@@ -313,10 +321,10 @@ batch_summary feed_batches(Where& where, R& range, F& f, Take& take, const batch
   require_callable(f, operation);
   require_callable(take, operation);
   if constexpr (std::same_as<Where, thread_pool>) {
-    return batch_feeder<Where, R, F, Take>(where, range, f, take, options).run();
+    return batch_feeder<Where, R, F, Take>(where, range, f, take, options, operation).run();
   } else {
     executor_ref home = named_executor(where, operation);
-    return batch_feeder<executor_ref, R, F, Take>(home, range, f, take, options).run();
+    return batch_feeder<executor_ref, R, F, Take>(home, range, f, take, options, operation).run();
   }
 }
 
@@ -340,9 +348,9 @@ batch_summary feed_batches(Where& where, R& range, F& f, Take& take, const batch
 // Errors: with batch_errors::stop the exception that comes first in the order of the input is
 // thrown, when the batches that have begun have ended; others have not begun. With ::collect
 // the summary has them. Throws also what reading the range, submitting, and the progress function
-// throw, would_starve, std::invalid_argument for a null callable or executor, or a negative pause
-// or rate; all of that ends it in the same way. Exceptions that come on top of the one that is
-// thrown go to the unhandled handler.
+// throw, would_starve, std::invalid_argument for a null callable or executor, a negative pause or
+// rate, or a range that ends before it begins; all of that ends it in the same way. Exceptions that
+// come on top of the one that is thrown go to the unhandled handler.
 template <std::ranges::input_range R, class F>
 batch_summary for_each_batch(R&& range, F&& f, const batch_options& options = {}) {
   const detail::ignore_result nothing;

@@ -163,11 +163,25 @@ auto make_index_row(I first, J last, const char* operation) {
   }
 }
 
-template <loop_range R>
-auto make_index_row(R&& range) {
+// The number of elements of a range. Throws std::invalid_argument, naming the operation, when the
+// range ends before it begins; its own size() would be a huge number then.
+template <std::ranges::sized_range R>
+std::size_t size_of_range(R& range, const char* operation) {
   using iterator = std::ranges::iterator_t<R>;
-  return index_row<iterator>{std::ranges::begin(range),
-                             static_cast<std::size_t>(std::ranges::size(range))};
+  if constexpr (std::random_access_iterator<iterator> &&
+                std::sized_sentinel_for<std::ranges::sentinel_t<R>, iterator>) {
+    const auto count = std::ranges::end(range) - std::ranges::begin(range);
+    if (count < 0) refuse_inverted(operation, -static_cast<unsigned long long>(count));
+    return static_cast<std::size_t>(count);
+  } else {
+    return static_cast<std::size_t>(std::ranges::size(range));
+  }
+}
+
+template <loop_range R>
+auto make_index_row(R&& range, const char* operation) {
+  const std::size_t count = size_of_range(range, operation);
+  return index_row<std::ranges::iterator_t<R>>{std::ranges::begin(range), count};
 }
 
 }  // namespace detail

@@ -319,7 +319,12 @@ auto map_reduce_on(const loop_place& where, R& range, Map& map, Combine& combine
   require_callable(combine, "map_reduce");
   require_callable(reduce, "map_reduce");
   const auto first = std::ranges::begin(range);
-  const auto size = static_cast<std::size_t>(std::ranges::distance(range));
+  std::size_t size = 0;
+  if constexpr (std::ranges::sized_range<R>) {
+    size = size_of_range(range, "map_reduce");
+  } else {
+    size = static_cast<std::size_t>(std::ranges::distance(range));
+  }
   return map_reduction<Key, Value, Hash, Equal, Map, Combine, Reduce>(map, combine, reduce)
       .run(where, first, size, options);
 }
@@ -348,7 +353,7 @@ auto map_reduce_on(const loop_place& where, R& range, Map& map, Combine& combine
 // Blocks until all is done. Allocates.
 // Throws the first exception of what it calls, or of the range's iterators; what has not begun by
 // then is left out. `cancelled` when options.stop is tripped before the last task has begun;
-// std::invalid_argument for a null callable.
+// std::invalid_argument for a null callable, and for a range that ends before it begins.
 // Complexity: the emitted pairs are in memory, 16 bytes more for each; with a combiner one for each
 // key and block. Linear in them, while hashes differ.
 // Source: Dean and Ghemawat, "MapReduce", OSDI 2004.

@@ -101,9 +101,10 @@ using index_of = decltype(std::declval<common_index<I, J>>().first);
 // when it has ended do nothing, and touch nothing of the caller's. Where a pool takes no more work
 // the caller does it.
 //
-// Requires: first <= last. Throws std::invalid_argument otherwise; the first exception of f, when
-// no call runs any more (those that had not begun are left out, further exceptions go to the
-// unhandled handler); would_starve as parallel_invoke.
+// Requires: first <= last; so with the ends of a range, where that is what is given. Throws
+// std::invalid_argument otherwise; the first exception of f, when no call runs any more (those that
+// had not begun are left out, further exceptions go to the unhandled handler); would_starve as
+// parallel_invoke.
 // Memory ordering: what happened before the call happened before each f(i); what these do happens
 // before the return.
 // Blocks? Until calls that others have taken have ended; meanwhile a worker runs what these
@@ -148,14 +149,15 @@ void parallel_for_blocks(E&& where, I first, J last, F&& f, loop_options options
 template <loop_range R, class F>
   requires std::invocable<F&, std::ranges::range_reference_t<R>>
 void parallel_for_each(R&& range, F&& f, loop_options options = {}) {
-  detail::run_over<detail::element_loop>({}, detail::make_index_row(range), f, options,
-                                         "parallel_for_each");
+  detail::run_over<detail::element_loop>({}, detail::make_index_row(range, "parallel_for_each"), f,
+                                         options, "parallel_for_each");
 }
 template <runs_loops E, loop_range R, class F>
   requires std::invocable<F&, std::ranges::range_reference_t<R>>
 void parallel_for_each(E&& where, R&& range, F&& f, loop_options options = {}) {
-  detail::run_over<detail::element_loop>(detail::loop_place(where), detail::make_index_row(range),
-                                         f, options, "parallel_for_each");
+  detail::run_over<detail::element_loop>(detail::loop_place(where),
+                                         detail::make_index_row(range, "parallel_for_each"), f,
+                                         options, "parallel_for_each");
 }
 
 }  // namespace heddle::inline HEDDLE_ABI

@@ -187,15 +187,16 @@ template <loop_range R, class T, class Op>
   requires reduces_to<Op, T, std::ranges::range_reference_t<R>>
 T parallel_reduce(R&& range, T init, Op op, loop_options options = {}) {
   detail::unchanged same;
-  return detail::reduce_over({}, detail::make_index_row(range), std::move(init), op, same, options,
-                             "parallel_reduce");
+  return detail::reduce_over({}, detail::make_index_row(range, "parallel_reduce"), std::move(init),
+                             op, same, options, "parallel_reduce");
 }
 template <runs_loops E, loop_range R, class T, class Op>
   requires reduces_to<Op, T, std::ranges::range_reference_t<R>>
 T parallel_reduce(E&& where, R&& range, T init, Op op, loop_options options = {}) {
   detail::unchanged same;
-  return detail::reduce_over(detail::loop_place(where), detail::make_index_row(range),
-                             std::move(init), op, same, options, "parallel_reduce");
+  return detail::reduce_over(detail::loop_place(where),
+                             detail::make_index_row(range, "parallel_reduce"), std::move(init), op,
+                             same, options, "parallel_reduce");
 }
 
 // The same with transform(e) in the place of each e.
@@ -204,15 +205,16 @@ template <loop_range R, class T, class Op, class Transform>
            reduces_to<Op, T, detail::transformed<Transform, R>>
 T parallel_transform_reduce(R&& range, T init, Op op, Transform transform,
                             loop_options options = {}) {
-  return detail::reduce_over({}, detail::make_index_row(range), std::move(init), op, transform,
-                             options, "parallel_transform_reduce");
+  return detail::reduce_over({}, detail::make_index_row(range, "parallel_transform_reduce"),
+                             std::move(init), op, transform, options, "parallel_transform_reduce");
 }
 template <runs_loops E, loop_range R, class T, class Op, class Transform>
   requires std::invocable<Transform&, std::ranges::range_reference_t<R>> &&
            reduces_to<Op, T, detail::transformed<Transform, R>>
 T parallel_transform_reduce(E&& where, R&& range, T init, Op op, Transform transform,
                             loop_options options = {}) {
-  return detail::reduce_over(detail::loop_place(where), detail::make_index_row(range),
+  return detail::reduce_over(detail::loop_place(where),
+                             detail::make_index_row(range, "parallel_transform_reduce"),
                              std::move(init), op, transform, options, "parallel_transform_reduce");
 }
 
@@ -223,14 +225,16 @@ template <loop_range R, class T, class Op>
   requires reduces_to<Op, T, std::ranges::range_reference_t<R>>
 T parallel_reduce_deterministic(R&& range, T init, Op op) {
   detail::unchanged same;
-  return detail::reduce_in_blocks({}, detail::make_index_row(range), std::move(init), op, same,
-                                  "parallel_reduce_deterministic");
+  return detail::reduce_in_blocks({},
+                                  detail::make_index_row(range, "parallel_reduce_deterministic"),
+                                  std::move(init), op, same, "parallel_reduce_deterministic");
 }
 template <runs_loops E, loop_range R, class T, class Op>
   requires reduces_to<Op, T, std::ranges::range_reference_t<R>>
 T parallel_reduce_deterministic(E&& where, R&& range, T init, Op op) {
   detail::unchanged same;
-  return detail::reduce_in_blocks(detail::loop_place(where), detail::make_index_row(range),
+  return detail::reduce_in_blocks(detail::loop_place(where),
+                                  detail::make_index_row(range, "parallel_reduce_deterministic"),
                                   std::move(init), op, same, "parallel_reduce_deterministic");
 }
 

@@ -156,16 +156,16 @@ concept scans_to = reduces_to<Op, T, Value> && std::copyable<T> &&
 template <loop_range R, std::random_access_iterator Out, class Op>
   requires scans_to<Op, std::ranges::range_value_t<R>, std::ranges::range_reference_t<R>, Out>
 Out parallel_inclusive_scan(R&& range, Out out, Op op, loop_options options = {}) {
-  return detail::scan_over<true, std::ranges::range_value_t<R>>({}, detail::make_index_row(range),
-                                                                std::move(out), std::nullopt, op,
-                                                                options, "parallel_inclusive_scan");
+  return detail::scan_over<true, std::ranges::range_value_t<R>>(
+      {}, detail::make_index_row(range, "parallel_inclusive_scan"), std::move(out), std::nullopt,
+      op, options, "parallel_inclusive_scan");
 }
 template <runs_loops E, loop_range R, std::random_access_iterator Out, class Op>
   requires scans_to<Op, std::ranges::range_value_t<R>, std::ranges::range_reference_t<R>, Out>
 Out parallel_inclusive_scan(E&& where, R&& range, Out out, Op op, loop_options options = {}) {
   return detail::scan_over<true, std::ranges::range_value_t<R>>(
-      detail::loop_place(where), detail::make_index_row(range), std::move(out), std::nullopt, op,
-      options, "parallel_inclusive_scan");
+      detail::loop_place(where), detail::make_index_row(range, "parallel_inclusive_scan"),
+      std::move(out), std::nullopt, op, options, "parallel_inclusive_scan");
 }
 
 // The same behind an init: init op e0, init op e0 op e1, ...
@@ -173,8 +173,8 @@ template <loop_range R, std::random_access_iterator Out, class Op, class T>
   requires(!std::same_as<T, loop_options>) &&
           scans_to<Op, T, std::ranges::range_reference_t<R>, Out>
 Out parallel_inclusive_scan(R&& range, Out out, Op op, T init, loop_options options = {}) {
-  return detail::scan_over<true, T>({}, detail::make_index_row(range), std::move(out),
-                                    std::optional<T>(std::move(init)), op, options,
+  return detail::scan_over<true, T>({}, detail::make_index_row(range, "parallel_inclusive_scan"),
+                                    std::move(out), std::optional<T>(std::move(init)), op, options,
                                     "parallel_inclusive_scan");
 }
 template <runs_loops E, loop_range R, std::random_access_iterator Out, class Op, class T>
@@ -182,9 +182,9 @@ template <runs_loops E, loop_range R, std::random_access_iterator Out, class Op,
           scans_to<Op, T, std::ranges::range_reference_t<R>, Out>
 Out parallel_inclusive_scan(E&& where, R&& range, Out out, Op op, T init,
                             loop_options options = {}) {
-  return detail::scan_over<true, T>(detail::loop_place(where), detail::make_index_row(range),
-                                    std::move(out), std::optional<T>(std::move(init)), op, options,
-                                    "parallel_inclusive_scan");
+  return detail::scan_over<true, T>(
+      detail::loop_place(where), detail::make_index_row(range, "parallel_inclusive_scan"),
+      std::move(out), std::optional<T>(std::move(init)), op, options, "parallel_inclusive_scan");
 }
 
 // Writes init, init op e0, init op e0 op e1, ...: for each element the sum of those before it.
@@ -192,17 +192,17 @@ Out parallel_inclusive_scan(E&& where, R&& range, Out out, Op op, T init,
 template <loop_range R, std::random_access_iterator Out, class T, class Op>
   requires scans_to<Op, T, std::ranges::range_reference_t<R>, Out>
 Out parallel_exclusive_scan(R&& range, Out out, T init, Op op, loop_options options = {}) {
-  return detail::scan_over<false, T>({}, detail::make_index_row(range), std::move(out),
-                                     std::optional<T>(std::move(init)), op, options,
+  return detail::scan_over<false, T>({}, detail::make_index_row(range, "parallel_exclusive_scan"),
+                                     std::move(out), std::optional<T>(std::move(init)), op, options,
                                      "parallel_exclusive_scan");
 }
 template <runs_loops E, loop_range R, std::random_access_iterator Out, class T, class Op>
   requires scans_to<Op, T, std::ranges::range_reference_t<R>, Out>
 Out parallel_exclusive_scan(E&& where, R&& range, Out out, T init, Op op,
                             loop_options options = {}) {
-  return detail::scan_over<false, T>(detail::loop_place(where), detail::make_index_row(range),
-                                     std::move(out), std::optional<T>(std::move(init)), op, options,
-                                     "parallel_exclusive_scan");
+  return detail::scan_over<false, T>(
+      detail::loop_place(where), detail::make_index_row(range, "parallel_exclusive_scan"),
+      std::move(out), std::optional<T>(std::move(init)), op, options, "parallel_exclusive_scan");
 }
 
 }  // namespace heddle::inline HEDDLE_ABI

@@ -110,19 +110,19 @@ concept cannot_tell_stable =
      std::same_as<Compare, std::greater<T>> || std::same_as<Compare, std::ranges::greater>);
 
 template <class R, class Compare>
-void sort_range(const loop_place& where, R& range, Compare& comp) {
-  require_callable(comp, "parallel_sort");
-  sort_at(where, plain_begin(range), static_cast<std::size_t>(std::ranges::size(range)), comp);
+void sort_range(const loop_place& where, R& range, Compare& comp, const char* operation) {
+  require_callable(comp, operation);
+  sort_at(where, plain_begin(range), size_of_range(range, operation), comp);
 }
 
 template <class R, class Compare>
 void stable_sort_range(const loop_place& where, R& range, Compare& comp) {
+  const char* const operation = "parallel_stable_sort";
   if constexpr (cannot_tell_stable<std::ranges::range_value_t<R>, Compare>) {
-    sort_range(where, range, comp);
+    sort_range(where, range, comp, operation);
   } else {
-    require_callable(comp, "parallel_stable_sort");
-    stable_sort_at(where, plain_begin(range), static_cast<std::size_t>(std::ranges::size(range)),
-                   comp);
+    require_callable(comp, operation);
+    stable_sort_at(where, plain_begin(range), size_of_range(range, operation), comp);
   }
 }
 
@@ -138,8 +138,9 @@ concept parallel_sortable = loop_range<R> && std::sortable<std::ranges::iterator
 // Requires: comp is a strict weak order, and may be called concurrently. One that is not leaves the
 // elements in some order, and one that throws also: each is still in the range, as long as moving
 // and swapping elements does not throw.
-// Allocates little, whatever the size. Throws the first exception of comp or of a move (further
-// ones go to the unhandled handler), would_starve, std::bad_alloc.
+// Allocates little, whatever the size. Throws std::invalid_argument for a range that ends before it
+// begins, the first exception of comp or of a move (further ones go to the unhandled handler),
+// would_starve, std::bad_alloc.
 // Complexity: n log n comparisons at most, times a constant; n for a range that is sorted, or
 // sorted backwards without equals.
 // Source: quicksort, with heapsort as the way out (Musser 1997); for numbers without branches that
@@ -147,12 +148,12 @@ concept parallel_sortable = loop_range<R> && std::sortable<std::ranges::iterator
 template <class R, class Compare = std::less<>>
   requires parallel_sortable<R, Compare>
 void parallel_sort(R&& range, Compare comp = {}) {
-  detail::sort_range({}, range, comp);
+  detail::sort_range({}, range, comp, "parallel_sort");
 }
 template <runs_loops E, class R, class Compare = std::less<>>
   requires parallel_sortable<R, Compare>
 void parallel_sort(E&& where, R&& range, Compare comp = {}) {
-  detail::sort_range(detail::loop_place(where), range, comp);
+  detail::sort_range(detail::loop_place(where), range, comp, "parallel_sort");
 }
 
 // The same, and equal elements keep their order.

@@ -56,15 +56,17 @@ template <loop_range R, std::random_access_iterator Out, class F>
            std::indirectly_writable<Out,
                                     std::invoke_result_t<F&, std::ranges::range_reference_t<R>>>
 Out parallel_transform(R&& range, Out out, F&& f, loop_options options = {}) {
-  return detail::transform_over({}, detail::make_index_row(range), std::move(out), f, options);
+  return detail::transform_over({}, detail::make_index_row(range, "parallel_transform"),
+                                std::move(out), f, options);
 }
 template <runs_loops E, loop_range R, std::random_access_iterator Out, class F>
   requires std::invocable<F&, std::ranges::range_reference_t<R>> &&
            std::indirectly_writable<Out,
                                     std::invoke_result_t<F&, std::ranges::range_reference_t<R>>>
 Out parallel_transform(E&& where, R&& range, Out out, F&& f, loop_options options = {}) {
-  return detail::transform_over(detail::loop_place(where), detail::make_index_row(range),
-                                std::move(out), f, options);
+  return detail::transform_over(detail::loop_place(where),
+                                detail::make_index_row(range, "parallel_transform"), std::move(out),
+                                f, options);
 }
 
 }  // namespace heddle::inline HEDDLE_ABI
