@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <memory>
 
+#include <heddle/algorithm/first_failure.hpp>
 #include <heddle/algorithm/loop.hpp>
-#include <heddle/algorithm/loop_failure.hpp>
 #include <heddle/prim/config.hpp>
 #include <heddle/prim/cycle_counter.hpp>
 
@@ -82,7 +82,7 @@ class loop_pace {
 };
 
 // One loop, shared by all threads that take part in it. It lives on the caller's stack.
-class loop_core : public loop_failure {
+class loop_core : public first_failure {
  public:
   loop_core(loop_work& work, std::size_t grain) noexcept : work_(work), grain_(grain) {}
 

@@ -3,8 +3,8 @@
 
 #include <cstddef>
 
+#include <heddle/algorithm/first_failure.hpp>
 #include <heddle/algorithm/loop.hpp>
-#include <heddle/algorithm/loop_failure.hpp>
 #include <heddle/exec/fork.hpp>
 #include <heddle/prim/atomic.hpp>
 #include <heddle/prim/config.hpp>
@@ -160,7 +160,7 @@ class dealt_loop {
   Work& work_;
   const std::size_t grain_;
   const std::size_t not_halved_;
-  loop_failure failure_;
+  first_failure failure_;
 };
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <heddle/algorithm/first_failure.hpp>
 #include <heddle/base/invoke.hpp>
 #include <heddle/base/unhandled.hpp>
 #include <heddle/exec/fork.hpp>
@@ -16,6 +17,8 @@ namespace heddle::inline HEDDLE_ABI {
 
 namespace detail {
 
+// One of two functions. When one fails there is nothing left to be dropped that others might begin,
+// so nobody but the parent needs to know.
 template <class F>
 class forked final : public fork_job {
  public:
@@ -23,6 +26,7 @@ class forked final : public fork_job {
       : fork_job(&taken<&forked::run>, fork_lane::context_of_this_thread()), f_(f) {}
   ~forked() {}
 
+  using fork_job::has_run;
   // After wait_for: how the child ended.
   std::exception_ptr take_failure() noexcept {
     std::exception_ptr failure = std::move(failure_);
@@ -49,12 +53,18 @@ class forked final : public fork_job {
   };
 };
 
-// Something else has failed: a child that has not begun is given up.
+// In the handler of what the other function has thrown: a child that has not begun is given up. One
+// that has failed by now was the first.
 template <class F>
-[[gnu::cold, gnu::noinline]] void give_up(fork_lane& lane, forked<F>& child) noexcept {
+[[gnu::cold, gnu::noinline]] void give_up(fork_lane& lane, forked<F>& child) {
   if (lane.take_back()) return;
+  const bool was_first = child.has_run();
   lane.wait_for(child);
-  if (std::exception_ptr failure = child.take_failure()) report_unhandled(std::move(failure));
+  std::exception_ptr failure = child.take_failure();
+  if (failure == nullptr) return;
+  if (!was_first) return report_unhandled(std::move(failure));
+  report_unhandled(std::current_exception());
+  std::rethrow_exception(std::move(failure));
 }
 
 template <class F>
@@ -63,20 +73,73 @@ template <class F>
   if (std::exception_ptr failure = child.take_failure()) std::rethrow_exception(std::move(failure));
 }
 
+// One of three functions or more, whoever runs it. It is dropped when another one has failed before
+// it begins.
+template <class F>
+void run_member(F& f, first_failure& of_all) noexcept {
+  if (of_all.failed()) [[unlikely]]
+    return;
+  try {
+    detail::invoke(f);
+  } catch (...) {
+    of_all.fail();
+  }
+}
+
+template <class F>
+class forked_member final : public fork_job {
+ public:
+  forked_member(F& f, first_failure& of_all) noexcept
+      : fork_job(&taken<&forked_member::run>, fork_lane::context_of_this_thread()),
+        f_(f),
+        of_all_(of_all) {}
+
+ private:
+  static void run(fork_job* j) noexcept {
+    forked_member& self = *static_cast<forked_member*>(j);
+    run_member(self.f_, self.of_all_);
+  }
+
+  F& f_;
+  first_failure& of_all_;
+};
+
+template <class F>
+void run_members(fork_lane&, first_failure& of_all, F& f) noexcept {
+  run_member(f, of_all);
+}
+
+template <class F, class... Rest>
+[[gnu::always_inline]] inline void run_members(fork_lane& lane, first_failure& of_all, F& f,
+                                               Rest&... rest) noexcept {
+  forked_member<F> child(f, of_all);
+  if (!lane.push(child)) [[unlikely]] {
+    run_member(f, of_all);
+    return run_members(lane, of_all, rest...);
+  }
+  run_members(lane, of_all, rest...);
+  if (lane.take_back()) [[likely]] {
+    run_member(f, of_all);
+  } else {
+    lane.wait_for(child);
+  }
+}
+
 template <class F>
 void invoke_forked(fork_lane&, F& f) {
   detail::invoke(f);
 }
 
-template <class F, class... Rest>
-void invoke_forked(fork_lane& lane, F& f, Rest&... rest) {
+template <class F, class G>
+void invoke_forked(fork_lane& lane, F& f, G& g) {
   forked<F> child(f);
   if (!lane.push(child)) [[unlikely]] {
     detail::invoke(f);
-    return invoke_forked(lane, rest...);
+    detail::invoke(g);
+    return;
   }
   try {
-    invoke_forked(lane, rest...);
+    detail::invoke(g);
   } catch (...) {
     give_up(lane, child);
     throw;
@@ -86,6 +149,13 @@ void invoke_forked(fork_lane& lane, F& f, Rest&... rest) {
   } else {
     join_stolen(lane, child);
   }
+}
+
+template <class F, class G, class H, class... Rest>
+void invoke_forked(fork_lane& lane, F& f, G& g, H& h, Rest&... rest) {
+  first_failure of_all;
+  run_members(lane, of_all, f, g, h, rest...);
+  of_all.rethrow_failure();
 }
 
 // Where there is no lane yet; `pool` is none, or the pool that it has to be one of.
@@ -123,10 +193,10 @@ template <class... F, class... Pool>
 // these have forked, and else nothing. Recursion may go as deep as memory for stacks allows: where
 // the stack ends it goes on on that of another worker.
 // Allocates? No, but for the first use of a thread, and a worker's table of children that grows.
-// Throws the first exception that a function throws on the calling worker, else that of the last
-// function that another worker ran. Functions that have not begun by then are not called. Further
-// exceptions go to the unhandled handler. Throws would_starve where the stack ends and no other is
-// to be had, or `cancelled`, in a pool that gives up what has not begun.
+// Throws the first exception of a function, on whichever worker, when all that have begun have
+// ended. A function that has not begun by then is not called, by the caller nor by who takes it.
+// Further exceptions go to the unhandled handler. Throws would_starve where the stack ends and no
+// other is to be had, or `cancelled`, in a pool that gives up what has not begun.
 // Complexity: a few nanoseconds a function that nobody takes, without a fence or a
 // read-modify-write. (The outermost call of a task has two of those, and a wake-up where a worker
 // sleeps.)

@@ -60,6 +60,9 @@ class HEDDLE_API fork_job : public fork_entry {
       : fork_entry(when_taken), context_(context) {}
   ~fork_job() = default;
 
+  // Of a child that was taken: whether it has run. What it did happened before.
+  bool has_run() const noexcept { return done_.done(); }
+
  private:
   friend class fork_lane;
 

@@ -2,6 +2,11 @@
 
 #include <heddle/algorithm/parallel_invoke.hpp>
 
+#include <cstdint>
+#include <exception>
+
+#include <heddle/base/unhandled.hpp>
+
 #include "pools.hpp"
 
 namespace {
@@ -52,6 +57,45 @@ TEST(ForkModel, AChildIsTakenFromAParentThatBlocks) {
         });
       },
       one_preemption());
+}
+
+// A child that was taken fails as its parent's own function does.
+void fail_on_two_threads(auto... between) {
+  heddle::set_unhandled_handler([](std::exception_ptr) noexcept {});
+  const std::uint64_t before = heddle::unhandled_count();
+  bool thrown = false;
+  {
+    meeting m;
+    thread_pool pool(tiny(2));
+    pool.post([&] {
+      try {
+        parallel_invoke(
+            [&] {
+              m.second();
+              throw 1;
+            },
+            between...,
+            [&] {
+              m.first();
+              throw 2;
+            });
+      } catch (int) {
+        thrown = true;
+      }
+    });
+  }
+  model::check(thrown, "one comes out");
+  model::check(heddle::unhandled_count() == before + 1, "the other one is told of");
+}
+
+// Fails when an exception is lost, and when a child's failure is not read.
+TEST(ForkModel, TwoFunctionsFail) {
+  holds([] { fail_on_two_threads(); }, one_preemption());
+}
+
+// Fails when both are the first.
+TEST(ForkModel, TwoOfThreeFunctionsFail) {
+  holds([] { fail_on_two_threads([] {}); }, one_preemption());
 }
 
 }  // namespace

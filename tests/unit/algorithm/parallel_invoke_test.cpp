@@ -162,30 +162,6 @@ TEST(parallel_invoke, rethrows_what_a_stolen_child_throws) {
   EXPECT_THROW(f.get(), std::out_of_range);
 }
 
-TEST(parallel_invoke, loses_no_second_exception) {
-  const heddle_test::watchdog dog;
-  const auto before = heddle::unhandled_count();
-  const auto handler = heddle::set_unhandled_handler([](std::exception_ptr) noexcept {});
-  {
-    heddle::thread_pool pool(pool_of(2));
-    auto f = pool.submit([] {
-      std::atomic<bool> child_runs{false};
-      parallel_invoke(
-          [&] {
-            child_runs = true;
-            throw std::out_of_range("stolen");
-          },
-          [&] {
-            while (!child_runs) std::this_thread::yield();
-            throw std::runtime_error("called");
-          });
-    });
-    EXPECT_THROW(f.get(), std::runtime_error);
-  }
-  EXPECT_EQ(heddle::unhandled_count(), before + 1);
-  heddle::set_unhandled_handler(handler);
-}
-
 int descend(int depth) {
   if (depth == 0) return 0;
   int below = 0;

@@ -1,4 +1,4 @@
-// How a loop fails.
+// How what several threads do together fails.
 #pragma once
 
 #include <exception>
@@ -10,12 +10,12 @@
 
 namespace heddle::inline HEDDLE_ABI::detail {
 
-// For all threads that take part in a loop; it lives on the caller's stack.
-class loop_failure {
+// For all threads that take part in one call; it lives on the caller's stack.
+class first_failure {
  public:
-  loop_failure() = default;
-  loop_failure(const loop_failure&) = delete;
-  loop_failure& operator=(const loop_failure&) = delete;
+  first_failure() = default;
+  first_failure(const first_failure&) = delete;
+  first_failure& operator=(const first_failure&) = delete;
 
   // Something has thrown: nothing more is begun.
   bool failed() const noexcept { return failed_.load(prim::relaxed); }
