@@ -31,9 +31,11 @@ class executor_loop {
   executor_loop& operator=(const executor_loop&) = delete;
 
   // The caller's: when it returns, all that was taken is done, and nobody is inside any more.
-  void run() noexcept {
+  // `leftmost` has what is before the first element.
+  void run(loop_part* leftmost) noexcept {
+    const std::size_t first = next_.load(prim::relaxed);
     call_for_help();
-    take_part();
+    take_part(leftmost, first);
     close();
   }
 
@@ -87,7 +89,7 @@ class executor_loop {
     {
       const context_scope inside(context);
       call_for_help();
-      take_part();
+      take_part(nullptr, end_);
     }
     leave();
   }
@@ -106,12 +108,17 @@ class executor_loop {
     where_.post(j);
   }
 
-  void take_part() noexcept {
+  // `part` ends where the element `next` begins. What is claimed goes there as long as nobody else
+  // has claimed something in between, and then to a new part.
+  void take_part(loop_part* part, std::size_t next) noexcept {
     loop_pace pace = pace_;
     pace.start();
     std::size_t first = 0;
     while (const std::size_t n = claim(first, pace)) {
-      if (!run(first, first + n)) return;
+      if (has_parts_ && first != next) part = add_part(first);
+      if (has_parts_ && part == nullptr) return;
+      if (!core_.run(part, first, first + n)) return;
+      next = first + n;
       pace.did(n);
     }
   }
@@ -131,16 +138,15 @@ class executor_loop {
     return n;
   }
 
-  bool run(std::size_t first, std::size_t last) noexcept {
-    if (!has_parts_) return core_.run(nullptr, first, last);
-    std::unique_ptr<loop_part> part = core_.new_part();
-    if (part == nullptr || !core_.run(part.get(), first, last)) return false;
-    part->first_ = first;
-    loop_part* const mine = part.release();
+  // Null: the loop has failed. Who adds a part fills it; others look at it when all have left.
+  loop_part* add_part(std::size_t first) noexcept {
+    loop_part* const mine = core_.new_part().release();
+    if (mine == nullptr) return nullptr;
+    mine->first_ = first;
     mine->next_ = parts_.load(prim::relaxed);
     while (!parts_.compare_exchange_weak(mine->next_, mine, prim::relaxed, prim::relaxed)) {
     }
-    return true;
+    return mine;
   }
 
   // False: the loop has ended. What the caller did before it posted is known.
@@ -191,7 +197,7 @@ void run_on_executor(loop_core& core, executor_ref where, loop_part* part, std::
     core.run_rest(part, first, count, alone);
     return;
   }
-  shared->run();
+  shared->run(part);
   if (part != nullptr) shared->append_parts_to(*part);
   shared->release();
 }

@@ -89,7 +89,8 @@ class HEDDLE_API loop_work {
   // The elements from `first` to `last` - 1, of which there is at least one; they are behind all
   // that the part has already. Without parts `into` is null.
   virtual void run(loop_part* into, std::size_t first, std::size_t last) = 0;
-  // A part for elements that another thread has taken.
+  // A part for elements that another thread, or a job of an executor, has taken; and for those that
+  // are behind such elements.
   virtual std::unique_ptr<loop_part> new_part();
   // What is in `right` is behind what is in `left`.
   virtual void append(loop_part& left, loop_part& right);

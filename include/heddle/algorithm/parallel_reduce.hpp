@@ -179,10 +179,9 @@ using transformed = std::invoke_result_t<F&, std::ranges::range_reference_t<R>>;
 // Requires: op is associative (not commutative), and may be called concurrently. The sum of
 // floating-point numbers depends on the brackets, and so may differ from call to call; not that of
 // parallel_reduce_deterministic.
-// Allocates a T for each piece that another thread takes. Throws the first exception of op; further
-// ones go to the unhandled handler.
-// Complexity: as many calls of op as there are elements, and one for each such piece and each block
-// of some microseconds.
+// Allocates a T for each piece that another thread, or a job of an executor, takes, and for what
+// lies between two of these. Throws the first exception of op; further ones go to the unhandled
+// handler. Complexity: as many calls of op as there are elements, whoever makes them.
 template <loop_range R, class T, class Op>
   requires reduces_to<Op, T, std::ranges::range_reference_t<R>>
 T parallel_reduce(R&& range, T init, Op op, loop_options options = {}) {

@@ -148,9 +148,10 @@ concept scans_to = reduces_to<Op, T, Value> && std::copyable<T> &&
 // Requires: op is associative (not commutative), and may be called concurrently; there is room
 // behind `out`, which may be the range itself, and else must not overlap it.
 // Throws the first exception of op or of an assignment: then some elements have been written.
-// Allocates some memory for each block that another thread has taken.
-// Complexity: as many calls of op as there are elements, and up to two for an element that another
-// thread has taken: on two workers two thirds of the time of a plain loop, at best.
+// Allocates some memory for each block that another thread, or a job of an executor, has taken, and
+// on an executor for those behind it.
+// Complexity: one call of op for each element up to the first one that somebody else has taken, and
+// up to two for those behind it: on two workers two thirds of the time of a plain loop, at best.
 // Source: two passes after Blelloch, "Prefix sums and their applications", 1990; the first of which
 // writes where it can after Traoré et al., "Deque-free work-optimal parallel STL algorithms", 2008.
 template <loop_range R, std::random_access_iterator Out, class Op>

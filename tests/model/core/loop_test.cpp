@@ -53,7 +53,8 @@ TEST(LoopModel, AJobMeetsTheEndOfTheLoop) {
   });
 }
 
-// Each side has parts, which are put in order. Fails when they are appended as they come.
+// Each side has parts, which are put in order. Fails when they are appended as they come, and when
+// a side goes on with its part behind what the other one has taken.
 TEST(LoopModel, PartsKeepTheirOrder) {
   holds([] {
     mailbox box;
