@@ -96,10 +96,11 @@ using index_of = decltype(std::declval<common_index<I, J>>().first);
 //
 // Where: on a worker of a pool, on that pool; else the caller begins, and the default pool goes on
 // if the loop is long enough (options.grain). Given a thread_pool, that one. Given another
-// executor, the caller takes part, and the executor's threads help as far as it runs jobs: whether
-// it runs them at once, late, one by one, never, or refuses them, the loop ends. Jobs that begin
-// when it has ended do nothing, and touch nothing of the caller's. Where a pool takes no more work
-// the caller does it.
+// executor, the caller takes part, and the executor's threads help as far as it runs jobs, at most
+// std::thread::hardware_concurrency() - 1 of them, and one where that is less: whether it runs them
+// at once, late, one by one, never, or refuses them, the loop ends. Jobs that begin when it has
+// ended do nothing, and touch nothing of the caller's. Where a pool takes no more work the caller
+// does it.
 //
 // Requires: first <= last; so with the ends of a range, where that is what is given. Throws
 // std::invalid_argument otherwise; the first exception of f, when no call runs any more (those that
@@ -110,7 +111,7 @@ using index_of = decltype(std::declval<common_index<I, J>>().first);
 // Blocks? Until calls that others have taken have ended; meanwhile a worker runs what these
 // have forked, and else nothing. Each call of f has the caller's context where a pool runs it.
 // Allocates? On pools as parallel_invoke. On other executors a cell for each job, and one.
-// Complexity: a loop that is not worth dividing costs a plain one and some 50 ns; on the only
+// Complexity: a loop that is not worth dividing costs a plain one and some 100 ns; on the only
 // worker of a pool that never has others, some 10, and it is not divided unless a grain is told.
 // Dividing costs nothing that counts until a thread comes that has nothing to do; it gets half of
 // what is left. With a grain a piece costs a few nanoseconds. Source: Tzannes, Caragea, Barua and
