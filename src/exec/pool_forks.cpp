@@ -302,17 +302,23 @@ bool pool_core::call_on_other_stack(worker& w, fork_call call, void* context) {
     std::exception_ptr failure;
     completion done;
   };
-  // A thread that has to be started for it may be refused, and nobody would try again.
+  // A thread that has to be started for it may be refused, and nobody would try again; or others
+  // may have had the last one. A worker that is only late, on a machine with much to do, is worth a
+  // longer wait: what is left of this stack is little.
   constexpr auto patience = std::chrono::milliseconds(10);
+  constexpr unsigned most_turns = 100;
   if (stopping_.load(prim::acquire) || !spare_available()) return false;
+  const std::uint64_t refused_before = refused_threads_.read();
   errand e(call, context);
   job_chain chain;
   chain.append(&e);
   enqueue(chain);  // or refuses it
-  while (e.state.load(prim::acquire) == errand::queued &&
-         !wait_regardless(e.done, wait_kind::join, prim::deadline_after(patience))) {
+  for (unsigned turn = 1; e.state.load(prim::acquire) == errand::queued &&
+                          !wait_regardless(e.done, wait_kind::join, prim::deadline_after(patience));
+       ++turn) {
     if (e.state.load(prim::acquire) != errand::queued) break;
-    if (w.take_if_newest(&e)) {
+    const bool hopeless = turn >= most_turns || refused_threads_.read() != refused_before;
+    if (hopeless && w.take_if_newest(&e)) {
       w.held->started.add();
       w.held->completed.add();
       if (bounded_) leave_queue(1);
