@@ -15,7 +15,10 @@
 #include <utility>
 #include <vector>
 
+#include <sys/resource.h>
+
 #include <gtest/gtest.h>
+#include <heddle/prim/config.hpp>
 
 namespace heddle_test {
 
@@ -81,6 +84,18 @@ inline std::vector<unsigned> thread_counts() {
   std::sort(counts.begin(), counts.end());
   counts.erase(std::unique(counts.begin(), counts.end()), counts.end());
   return counts;
+}
+
+// How many threads a recursion may take, where frames and stacks are as documented: compiled with
+// optimization, without a sanitizer, stacks of 8 MiB. Else any number.
+inline unsigned documented_threads(unsigned threads) {
+#if defined(__OPTIMIZE__) && !HEDDLE_ASAN && !HEDDLE_TSAN
+  rlimit stack{};
+  constexpr rlim_t usual = rlim_t{8} << 20;
+  if (::getrlimit(RLIMIT_STACK, &stack) == 0 && stack.rlim_cur == usual) return threads;
+#endif
+  static_cast<void>(threads);
+  return ~0U;
 }
 
 // Runs f(0) to f(threads - 1), each on a thread of its own, all released at once.
