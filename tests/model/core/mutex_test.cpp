@@ -11,7 +11,7 @@ namespace {
 using namespace core_model;
 using heddle::mutex;
 
-struct guarded {
+struct locked_value {
   mutex lock;
   prim::cell<int> value;
   prim::atomic<int> elsewhere{0};
@@ -31,7 +31,7 @@ struct guarded {
 // queue relaxed or wakes nobody.
 TEST(MutexModel, TwoExclude) {
   holds([] {
-    guarded g;
+    locked_value g;
     prim::thread other([&] { g.add(); });
     g.add();
     other.join();
@@ -42,7 +42,7 @@ TEST(MutexModel, TwoExclude) {
 // Fails when append takes the queue relaxed, or unlock_slow publishes relaxed that it has let go.
 TEST(MutexModel, ThreeHandOver) {
   holds([] {
-    guarded g;
+    locked_value g;
     prim::thread second([&] { g.add(); });
     prim::thread third([&] { g.add(); });
     g.add();
@@ -56,7 +56,7 @@ TEST(MutexModel, ThreeHandOver) {
 // on, and when withdraw takes or gives back the queue relaxed.
 TEST(MutexModel, ADeadlineAgainstUnlock) {
   holds([] {
-    guarded g;
+    locked_value g;
     prim::thread hasty([&] {
       if (!g.lock.try_lock_until(soon())) return;
       g.value.set(g.value.get() + 1);
@@ -74,7 +74,7 @@ TEST(MutexModel, ADeadlineAgainstUnlock) {
 // the queue to the new first one.
 TEST(MutexModel, TwoSleep) {
   holds([] {
-    guarded g;
+    locked_value g;
     g.lock.lock();
     prim::thread second([&] { g.add(); });
     prim::thread third([&] { g.add(); });
@@ -93,7 +93,7 @@ TEST(MutexModel, TwoSleep) {
 TEST(MutexModel, TheLastInTheQueueLeaves) {
   holds(
       [] {
-        guarded g;
+        locked_value g;
         g.lock.lock();
         prim::thread patient([&] { g.add(); });
         prim::thread hasty([&] {
@@ -115,7 +115,7 @@ TEST(MutexModel, TheLastInTheQueueLeaves) {
 // Fails when try_lock locks relaxed.
 TEST(MutexModel, TryLock) {
   holds([] {
-    guarded g;
+    locked_value g;
     prim::thread other([&] { g.add(); });
     if (g.lock.try_lock()) {
       g.value.set(g.value.get() + 1);
@@ -129,7 +129,7 @@ TEST(MutexModel, TryLock) {
 // Whoever finds itself the last destroys. Fails when unlock touches the word after it has let go.
 TEST(MutexModel, TheLastHolderDestroys) {
   holds([] {
-    auto* const g = new guarded;
+    auto* const g = new locked_value;
     const auto leave = [g] {
       g->lock.lock();
       const int left = g->value.get() + 1;

@@ -9,7 +9,7 @@ using namespace core_model;
 using heddle::rw_lock;
 
 // In a model a thread has one slot, and after one counted read the table opens again.
-struct guarded {
+struct read_mostly {
   rw_lock lock;
   prim::cell<int> value;
 
@@ -65,7 +65,7 @@ struct guarded {
 // used() counts the rows with less; and when give_up empties the slot relaxed.
 TEST(RwLockModel, AWriterExcludesAReaderInTheTable) {
   holds([] {
-    guarded g;
+    read_mostly g;
     prim::thread reader([&] { g.read(); });
     g.add();
     reader.join();
@@ -77,7 +77,7 @@ TEST(RwLockModel, AWriterExcludesAReaderInTheTable) {
 // when leaving readers do not release.
 TEST(RwLockModel, WritersAndCountedReadersExclude) {
   holds([] {
-    guarded g;
+    read_mostly g;
     g.close_table();
     prim::thread reader([&] {
       const int first = g.read();
@@ -93,7 +93,7 @@ TEST(RwLockModel, WritersAndCountedReadersExclude) {
 // one left in the table.
 TEST(RwLockModel, TwoWritersAndAReader) {
   holds([] {
-    guarded g;
+    read_mostly g;
     prim::thread writer([&] { g.add(); });
     prim::thread reader([&] { g.read(); });
     g.add();
@@ -107,7 +107,7 @@ TEST(RwLockModel, TwoWritersAndAReader) {
 // when wake wakes nobody, and when sleep_while does not look at the slot again.
 TEST(RwLockModel, AWriterSleepsBehindTheTable) {
   holds([] {
-    guarded g;
+    read_mostly g;
     g.lock.lock_shared();
     prim::thread writer([&] { g.add(); });
     g.value.get();
@@ -122,7 +122,7 @@ TEST(RwLockModel, AWriterSleepsBehindTheTable) {
 // word once more under the lock.
 TEST(RwLockModel, AWriterSleepsBehindCountedReaders) {
   holds([] {
-    guarded g;
+    read_mostly g;
     g.close_table();
     g.lock.lock_shared();
     prim::thread writer([&] { g.add(); });
@@ -140,7 +140,7 @@ TEST(RwLockModel, AWriterSleepsBehindCountedReaders) {
 // counted reader does not serve those that are left in the queue.
 TEST(RwLockModel, TheQueueIsServed) {
   holds([] {
-    guarded g;
+    read_mostly g;
     g.lock.lock();
     prim::thread reader([&] { g.read_slowly(); });
     prim::thread writer([&] { g.add(); });
@@ -158,7 +158,7 @@ TEST(RwLockModel, TheQueueIsServed) {
 TEST(RwLockModel, TheOverdueAreServed) {
   holds(
       [] {
-        guarded g;
+        read_mostly g;
         g.lock.lock();
         prim::thread reader([&] { g.read(); });
         prim::thread writer([&] { g.write_slowly(); });
@@ -179,7 +179,7 @@ TEST(RwLockModel, TheOverdueAreServed) {
 // the queue.
 TEST(RwLockModel, ADeadlineBehindTheTable) {
   holds([] {
-    guarded g;
+    read_mostly g;
     g.lock.lock_shared();
     prim::thread hasty([&] {
       if (!g.lock.try_lock_until(soon())) return;
@@ -199,7 +199,7 @@ TEST(RwLockModel, ADeadlineBehindTheTable) {
 // of its deadline goes away without trying, and when a withdrawn writer stays awaited.
 TEST(RwLockModel, ADeadlineAgainstTheLastCountedReader) {
   holds([] {
-    guarded g;
+    read_mostly g;
     g.close_table();
     g.lock.lock_shared();
     prim::thread hasty([&] {
@@ -220,7 +220,7 @@ TEST(RwLockModel, ADeadlineAgainstTheLastCountedReader) {
 // takes it away while another sleeps.
 TEST(RwLockModel, ADeadlineInTheQueue) {
   holds([] {
-    guarded g;
+    read_mostly g;
     g.lock.lock();
     prim::thread hasty([&] {
       if (!g.lock.try_lock_shared_until(soon())) return;
@@ -241,7 +241,7 @@ TEST(RwLockModel, ADeadlineInTheQueue) {
 // Fails when a stop wakes nobody, and when a writer that it ended keeps its claim.
 TEST(RwLockModel, AStopAgainstTheReader) {
   holds([] {
-    guarded g;
+    read_mostly g;
     prim::stop_source source;
     g.lock.lock_shared();
     prim::thread writer([&] {
@@ -262,7 +262,7 @@ TEST(RwLockModel, AStopAgainstTheReader) {
 // gives up.
 TEST(RwLockModel, TryLock) {
   holds([] {
-    guarded g;
+    read_mostly g;
     prim::thread reader([&] {
       if (g.lock.try_lock_shared()) {
         g.value.get();
@@ -281,7 +281,7 @@ TEST(RwLockModel, TryLock) {
 // A thread that reads twice has its slot once, and is counted once.
 TEST(RwLockModel, AThreadReadsTwice) {
   holds([] {
-    guarded g;
+    read_mostly g;
     prim::thread writer([&] { g.add(); });
     g.read_twice();
     writer.join();
@@ -292,8 +292,8 @@ TEST(RwLockModel, AThreadReadsTwice) {
 // A reader holds two locks, of which one fills its slot, and lets go in either order.
 TEST(RwLockModel, AThreadReadsTwoLocks) {
   holds([] {
-    guarded a;
-    guarded b;
+    read_mostly a;
+    read_mostly b;
     prim::thread writer([&] {
       a.add();
       b.add();
@@ -316,7 +316,7 @@ TEST(RwLockModel, AThreadReadsTwoLocks) {
 // after they have let go.
 TEST(RwLockModel, AReaderInTheTableThenDestroyed) {
   holds([] {
-    auto* const g = new guarded;
+    auto* const g = new read_mostly;
     g->lock.lock_shared();
     prim::thread writer([g] {
       g->add();
@@ -330,7 +330,7 @@ TEST(RwLockModel, AReaderInTheTableThenDestroyed) {
 
 TEST(RwLockModel, ACountedReaderThenDestroyed) {
   holds([] {
-    auto* const g = new guarded;
+    auto* const g = new read_mostly;
     g->close_table();
     g->lock.lock_shared();
     prim::thread writer([g] {
@@ -345,7 +345,7 @@ TEST(RwLockModel, ACountedReaderThenDestroyed) {
 
 TEST(RwLockModel, TheLastWriterDestroys) {
   holds([] {
-    auto* const g = new guarded;
+    auto* const g = new read_mostly;
     const auto leave = [g] {
       g->lock.lock();
       const int left = g->value.get() + 1;
