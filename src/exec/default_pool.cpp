@@ -1,6 +1,5 @@
 #include <heddle/exec/default_pool.hpp>
 
-#include <chrono>
 #include <cstddef>
 #include <cstdlib>
 #include <new>
@@ -14,13 +13,8 @@
 
 namespace heddle::inline HEDDLE_ABI {
 
-// Tasks are drained; coroutines that wait for what may never come now are told to stop. One that
-// does not heed that does not keep the process.
 void detail::end_of_process(thread_pool& pool) {
-  if (pool.pool_.unused_after_fork()) return;
-  if (pool.shutdown(shutdown_mode::drain, prim::clock::now()).completed) return;
-  pool.wait_idle();
-  pool.shutdown(shutdown_mode::cancel, std::chrono::seconds(1));
+  if (!pool.pool_.unused_after_fork()) pool.shutdown();
 }
 
 namespace {

@@ -275,30 +275,30 @@ bool pool_core::inside_task(void* const* thread_values) const noexcept {
   return frame != nullptr && frame->core == this;
 }
 
-bool pool_core::enqueue(const job_chain& given, job_queue::origin from) noexcept {
+bool pool_core::enqueue(const job_chain& given) noexcept {
   const std::size_t count = given.size;
   if (bounded_) {
     mark_droppable(given, false);  // the rest of a bulk, say, which was submitted once
     enter_queue(count);
   }
-  if (place(given, from) == submission::accepted) return true;
+  if (place(given) == submission::accepted) return true;
   if (bounded_) leave_queue(count);
   return false;
 }
 
 // Into the queue where the chain belongs, or discards it.
-submission pool_core::place(const job_chain& chain, job_queue::origin from) noexcept {
+submission pool_core::place(const job_chain& chain) noexcept {
   if (options_.measure_times) [[unlikely]]
-    return put(with_times(chain), from);
-  return put(chain, from);
+    return put(with_times(chain));
+  return put(chain);
 }
 
-submission pool_core::put(const job_chain& chain, job_queue::origin from) noexcept {
+submission pool_core::put(const job_chain& chain) noexcept {
   void* const* const mine = prim::thread_values();
   worker* const w = worker_among(mine);
   const unsigned level = level_of(*chain.first, w);
   const bool inside = inside_task(mine);
-  const auto origin = inside ? job_queue::origin::inside : from;
+  const auto origin = inside ? job_queue::origin::inside : job_queue::origin::outside;
   // After the stop only a task that destroyed its own pool is left.
   bool accepted = !stopping_.load(prim::acquire);
   if (!accepted) {

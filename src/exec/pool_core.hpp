@@ -33,8 +33,6 @@ class worker;
 // Posts to the pool_core at `self`; as part of an executor_ref it marks work that waiters may help
 // with.
 void pool_executor_post(void* self, job* j) noexcept;
-// The same for residents: see pool_residence.
-void pool_resident_post(void* self, job* j) noexcept;
 
 // The right to run tasks: N of them, whatever the number of threads. Its deque, tick and owned
 // counters are used by the thread that holds it; holding passes from thread to thread under the
@@ -112,9 +110,6 @@ class pool_core {
 
   void release() noexcept;
   void retain() noexcept { references_.fetch_add(1, prim::relaxed); }
-  // A task that is accepted until it has ended, though no job of it may be here: pool_residence.
-  void begin_residence() noexcept { references_.fetch_add(one_resident + 1, prim::relaxed); }
-  void end_residence() noexcept;
   // A worker's thread has a reference of its own.
   bool is_held_by_this_thread() const noexcept {
     return worker_among(prim::thread_values()) != nullptr;
@@ -135,10 +130,8 @@ class pool_core {
   // when there is no room for it.
   submission submit(const job_chain& chain) noexcept;
   submission submit_to(unsigned number, job* j) noexcept;
-  // The same without a bound: for what was accepted elsewhere, such as continuations. Those of
-  // residents count as coming from inside.
-  bool enqueue(const job_chain& chain,
-               job_queue::origin from = job_queue::origin::outside) noexcept;
+  // The same without a bound: for what was accepted elsewhere, such as continuations.
+  bool enqueue(const job_chain& chain) noexcept;
 
   void count_bulk_tasks(std::uint64_t count) noexcept;
   worker* visitor() const noexcept { return this_worker(); }
@@ -158,7 +151,7 @@ class pool_core {
   void set_sizing(bool on) noexcept;
   bool sizing_is_on() const noexcept;
 
-  bool wait_idle(prim::time_point deadline) { return wait_for(state::idle, deadline); }
+  bool wait_idle(prim::time_point deadline);
   shutdown_report shutdown(shutdown_mode mode, prim::time_point deadline);
   void destroy() noexcept;
 
@@ -174,9 +167,8 @@ class pool_core {
 
   // pool_core.cpp: how tasks come in
   [[gnu::noinline]] void push_local(slot& s, const job_chain& chain) noexcept;
-  submission place(const job_chain& chain,
-                   job_queue::origin from = job_queue::origin::outside) noexcept;
-  submission put(const job_chain& chain, job_queue::origin from) noexcept;
+  submission place(const job_chain& chain) noexcept;
+  submission put(const job_chain& chain) noexcept;
   unsigned level_of(job& first, const worker* w) const noexcept;
   bool inside_task(void* const* thread_values) const noexcept;
   [[gnu::noinline]] void discard_chain(const job_chain& chain) noexcept;
@@ -290,18 +282,8 @@ class pool_core {
   void join_left_threads() noexcept;
 
   // pool_shutdown.cpp: the end of all tasks, and of the pool
-  // What a wait for the end of all tasks is for. Ended: no resident is left either.
-  enum class state : unsigned { idle, ended };
-  struct load {
-    std::uint64_t tasks;
-    std::uint64_t residents;
-  };
-  load in_flight() const noexcept;
+  std::uint64_t in_flight() const noexcept;
   void check_quiet() noexcept;
-  bool wait_for(state wanted, prim::time_point deadline);
-  std::uint64_t residents() const noexcept {
-    return references_.load(prim::acquire) / one_resident;
-  }
   void discard_queued() noexcept;
   void discard(job* j) noexcept;
   void stop_workers() noexcept;
@@ -348,9 +330,7 @@ class pool_core {
   prim::atomic<bool> stopping_{false};  // set under the sleep mutex
   prim::atomic<unsigned> limit_{0};     // slots that may run tasks; set under the sleep mutex
   prim::stop_source stop_;
-  // The pool, each thread, each resident, and who posts from elsewhere; above that the residents.
-  static constexpr std::uint64_t one_resident = std::uint64_t{1} << 32;
-  prim::atomic<std::uint64_t> references_{1};
+  prim::atomic<unsigned> references_{1};  // the pool, each thread, and who posts from elsewhere
 
   std::unique_ptr<pool_sizer> sizer_;  // of an adaptive pool
   booking_mutex sleep_mutex_{*this};
@@ -380,12 +360,10 @@ class pool_core {
   // Waiting for the end of all tasks: see check_quiet.
   event_count quiet_event_;
   prim::atomic<unsigned> quiet_waiters_{0};
-  // Of each state: when only tasks that wait for it were left, and when nothing at all was.
-  prim::atomic<std::uint64_t> quiet_moments_[2]{0, 0};
-  prim::atomic<std::uint64_t> empty_moments_[2]{0, 0};
+  prim::atomic<std::uint64_t> quiet_moments_{0};  // when only tasks that wait for it were left
+  prim::atomic<std::uint64_t> empty_moments_{0};  // when nothing at all was left
   prim::mutex quiet_mutex_;
   unsigned waiting_tasks_ HEDDLE_GUARDED_BY(quiet_mutex_) = 0;
-  unsigned waiting_residents_ HEDDLE_GUARDED_BY(quiet_mutex_) = 0;
   event_count stopped_event_;
 
   // Re-reading the core count while busy.

@@ -332,10 +332,6 @@ bool pool_core::call_on_other_stack(worker& w, fork_call call, void* context) {
   return true;
 }
 
-bool fork_lane::serves(executor_ref home) const noexcept {
-  return pool_residence::known_as(home) == home_;
-}
-
 fork_lane* fork_lane::open_for(executor_ref home) noexcept {
   worker* const w = worker_in_a_task();
   if (w == nullptr || home.self != &w->core) return nullptr;

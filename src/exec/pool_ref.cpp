@@ -43,37 +43,6 @@ void pool_executor_post(void* self, job* j) noexcept {
   }
 }
 
-// The resident that is to go on keeps the core; it may end before the post has returned.
-void pool_resident_post(void* self, job* j) noexcept {
-  auto& core = *static_cast<pool_core*>(self);
-  if (!core.is_of_this_process()) return pool_executor_post(self, j);
-  j->next = nullptr;
-  const borrowed_core borrowed(core);
-  core.enqueue({j, j, 1}, job_queue::origin::inside);
-}
-
-// In a process that has no such pool yet the first post makes one, and that is all there is of it.
-pool_residence::pool_residence(executor_ref home) noexcept : executor_(home) {
-  if (home.post_job != &pool_executor_post) return;
-  core_ = static_cast<pool_core*>(home.self)->current_if_made();
-  if (core_ == nullptr) return;
-  core_->begin_residence();
-  executor_ = {core_, &pool_resident_post};
-}
-
-prim::stop_token pool_residence::stop_token() const {
-  return core_ != nullptr ? core_->stop_token() : prim::stop_token();
-}
-
-void pool_residence::end() noexcept {
-  if (core_ != nullptr) core_->end_residence();
-}
-
-executor_ref pool_residence::known_as(executor_ref where) noexcept {
-  if (where.post_job == &pool_resident_post) where.post_job = &pool_executor_post;
-  return where;
-}
-
 bulk_visit::bulk_visit(executor_ref pool) noexcept
     : core_(static_cast<pool_core*>(pool.self)->current_if_made()),
       worker_(core_ == nullptr ? nullptr : core_->visitor()) {}
@@ -195,7 +164,7 @@ bool pool_ref::wait_idle(prim::time_point deadline) {
 }
 
 shutdown_report pool_ref::shutdown(shutdown_mode mode, prim::time_point deadline) {
-  if (core_->close_unused()) return {.completed = true, .queued = 0, .running = {}, .spawned = 0};
+  if (core_->close_unused()) return {.completed = true, .queued = 0, .running = {}};
   return core_->current().shutdown(mode, deadline);
 }
 

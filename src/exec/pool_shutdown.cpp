@@ -15,15 +15,14 @@
 namespace heddle::inline HEDDLE_ABI::detail {
 
 // Jobs accepted and not finished, and visits begun and not ended. Zero means: at the moment between
-// the two sums there were none. The residents are those of such a moment.
-pool_core::load pool_core::in_flight() const noexcept {
+// the two sums there were none.
+std::uint64_t pool_core::in_flight() const noexcept {
   std::uint64_t finished = completed_.read() + visits_ended();
   for (const auto& s : slots()) finished += s->completed.read();
-  const std::uint64_t resident = residents();
   std::uint64_t accepted = injected_.pushed() + submitted_.read() + visits_begun();
   for (const lane& l : lanes_) accepted += l.queue.pushed();
   for (const auto& s : slots()) accepted += s->submitted.read() + s->inbox.pushed();
-  return {accepted - finished, resident};
+  return accepted - finished;
 }
 
 // Called when a thread runs out of work, and by whoever begins to wait. Outside waiters wait until
@@ -35,57 +34,31 @@ void pool_core::check_quiet() noexcept {
   if (quiet_waiters_.load(prim::relaxed) == 0) return;
   {
     const prim::scoped_lock lock(quiet_mutex_);
-    const load left = in_flight();
-    if (left.tasks != waiting_tasks_) return;
-    const auto note = [&](state reached) {
-      const auto s = static_cast<unsigned>(reached);
-      quiet_moments_[s].fetch_add(1, prim::acq_rel);
-      if (left.tasks == 0) empty_moments_[s].fetch_add(1, prim::acq_rel);
-    };
-    note(state::idle);
-    if (left.residents <= waiting_residents_) note(state::ended);
+    const std::uint64_t left = in_flight();
+    if (left != waiting_tasks_) return;
+    quiet_moments_.fetch_add(1, prim::acq_rel);
+    if (left == 0) empty_moments_.fetch_add(1, prim::acq_rel);
   }
   quiet_event_.notify_all();
 }
 
-// The last that a resident does here. On a worker the thread has a reference of its own, and looks
-// for quiet when it has run out of work.
-void pool_core::end_residence() noexcept {
-  const worker* const w = this_worker();
-  if (w != nullptr && w->depth != 0) {
-    references_.fetch_sub(one_resident + 1, prim::release);
-    return;
-  }
-  references_.fetch_sub(one_resident, prim::acq_rel);
-  if (is_of_this_process()) check_quiet();
-  release();
-}
-
-bool pool_core::wait_for(state wanted, prim::time_point deadline) {
-  void* const* const mine = prim::thread_values();
-  const bool is_inside = inside_task(mine);
-  const bool is_coroutine =
-      is_inside && mine[static_cast<unsigned>(prim::thread_slot::coroutine)] != nullptr;
+bool pool_core::wait_idle(prim::time_point deadline) {
+  const bool is_inside = inside_task(prim::thread_values());
   struct registration {
     pool_core& core;
     const unsigned tasks;
-    const unsigned coroutines;
-    registration(pool_core& c, bool inside, bool coroutine) noexcept
-        : core(c), tasks(inside ? 1 : 0), coroutines(coroutine ? 1 : 0) {
+    registration(pool_core& c, bool inside) noexcept : core(c), tasks(inside ? 1 : 0) {
       core.quiet_waiters_.fetch_add(1, prim::seq_cst);
       const prim::scoped_lock lock(core.quiet_mutex_);
       core.waiting_tasks_ += tasks;
-      core.waiting_residents_ += coroutines;
     }
     ~registration() {
       core.quiet_waiters_.fetch_sub(1, prim::relaxed);
       const prim::scoped_lock lock(core.quiet_mutex_);
       core.waiting_tasks_ -= tasks;
-      core.waiting_residents_ -= coroutines;
     }
-  } const registered(*this, is_inside, is_coroutine);
-  const prim::atomic<std::uint64_t>& moments =
-      (is_inside ? quiet_moments_ : empty_moments_)[static_cast<unsigned>(wanted)];
+  } const registered(*this, is_inside);
+  const prim::atomic<std::uint64_t>& moments = is_inside ? quiet_moments_ : empty_moments_;
   const std::uint64_t before = moments.load(prim::acquire);
   check_quiet();
   return quiet_event_.await_until(deadline, [&] { return moments.load(prim::acquire) != before; });
@@ -106,7 +79,7 @@ shutdown_report pool_core::shutdown(shutdown_mode mode, prim::time_point deadlin
     stop_.request_stop();
     discard_queued();
   }
-  if (!wait_for(state::ended, deadline)) return report(false);
+  if (!wait_idle(deadline)) return report(false);
   if (this_worker() != nullptr) return report(true);
   stop_workers();
   return report(wait_until_stopped(deadline));
@@ -179,7 +152,6 @@ shutdown_report pool_core::report(bool completed) noexcept {
   shutdown_report r;
   r.completed = completed;
   if (completed) return r;
-  r.spawned = static_cast<std::size_t>(residents());
   try {
     r.queued = injected_.size();
     for (const lane& l : lanes_) r.queued += l.queue.size();
@@ -217,9 +189,6 @@ void pool_core::tell_stuck() noexcept {
   }
   std::fprintf(stderr, "heddle: the destructor of pool \"%s\" waits; %zu tasks queued\n",
                options_.name.c_str(), r.queued);
-  if (r.spawned != 0) {
-    std::fprintf(stderr, "heddle:   %zu spawned coroutines have not ended\n", r.spawned);
-  }
   for (const stuck_task& t : r.running) {
     std::fprintf(stderr, "heddle:   worker %u runs %s%s%s\n", t.worker, t.task.c_str(),
                  t.waits_for.empty() ? "" : ", which waits for ", t.waits_for.c_str());

@@ -2,13 +2,11 @@
 #pragma once
 
 #include <exception>
-#include <optional>
 #include <utility>
 
 #include <heddle/base/executor_ref.hpp>
 #include <heddle/base/job.hpp>
 #include <heddle/coro/task.hpp>
-#include <heddle/exec/pool_ref.hpp>
 #include <heddle/exec/submit.hpp>
 #include <heddle/future/future.hpp>
 #include <heddle/future/state.hpp>
@@ -25,19 +23,11 @@ template <class T>
 class spawned_task final : public typed_state<T>, private task_end {
  public:
   spawned_task(executor_ref home, task_promise<T>* body)
-      : typed_state<T>(&act, home), task_end(&ended), body_(body), residence_(home) {
-    body_->surround({.executor = residence_.executor(), .stop = &token_, .end = *this});
-    const prim::stop_token given_up = residence_.stop_token();
-    if (given_up.stop_possible()) on_given_up_.emplace(given_up, forward{stop_});
+      : typed_state<T>(&act, home), task_end(&ended), body_(body) {
+    body_->surround({.executor = home, .stop = &token_, .end = *this});
   }
 
  private:
-  // A copy, for the task may end in the call, and the state with it.
-  struct forward {
-    const prim::stop_source& to;
-    void operator()() const noexcept { prim::stop_source(to).request_stop(); }
-  };
-
   static void act(job* j, verb v) noexcept {
     auto& self = *static_cast<spawned_task*>(j);
     if (v == verb::run) {
@@ -47,11 +37,10 @@ class spawned_task final : public typed_state<T>, private task_end {
     } else if (v == verb::discard) {
       self.discard_entry();
     } else if (v == own_verb::drop_work) {
-      self.on_given_up_.reset();
       self.body_->handle().destroy();
-      self.residence_.end();
     } else if (v == own_verb::request_stop) {
-      forward{self.stop_}();
+      // A copy, for the task may end in the call, and the state with it.
+      prim::stop_source(self.stop_).request_stop();
     } else {
       destroy_state(&self);
     }
@@ -73,23 +62,18 @@ class spawned_task final : public typed_state<T>, private task_end {
       }
     }
     exchange_current(nullptr);  // the frame keeps it
-    self.on_given_up_.reset();
     body.handle().destroy();
-    pool_residence residence = self.residence_;
     if (error != nullptr) {
       self.finish_with(outcome::error, std::move(error));
     } else {
       self.finish_with_value();
     }
-    residence.end();
     return nullptr;
   }
 
   task_promise<T>* const body_;
   prim::stop_source stop_;
   const prim::stop_token token_ = stop_.get_token();
-  pool_residence residence_;
-  std::optional<prim::stop_callback<forward>> on_given_up_;
 };
 
 }  // namespace detail
@@ -102,13 +86,8 @@ namespace coro {
 //
 // Cancelling the future gives up a task that has not begun, and tells one that has to stop;
 // dropping the future does neither. An executor that accepts no more work discards the task: the
-// future is `cancelled`.
-//
-// A pool counts the task as accepted until it has ended, wherever it waits: a drain, the pool's
-// destruction among them, waits for it and lets it go on; shutdown_mode::cancel tells it to stop,
-// and lets it go on only to its end: its waits throw `cancelled`. (Not a task that has come to the
-// pool by schedule_on, or is spawned on a strand of it: those the pool refuses once it is drained,
-// and it has to outlive them.)
+// future is `cancelled`. A pool that is drained meanwhile refuses to let the task go on after its
+// next wait: the wait throws `cancelled`.
 // Blocks? As the executor's post. Allocates a cell, and what a stop_source takes. Throws no_state,
 // std::invalid_argument for a null executor, std::bad_alloc; then the task is as before.
 template <takes_jobs E, class T>

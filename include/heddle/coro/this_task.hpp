@@ -6,7 +6,6 @@
 
 #include <heddle/base/executor_ref.hpp>
 #include <heddle/coro/frame.hpp>
-#include <heddle/exec/pool_ref.hpp>
 #include <heddle/prim/config.hpp>
 #include <heddle/prim/stop_token.hpp>
 
@@ -51,9 +50,8 @@ inline auto get_stop_token() noexcept {
 
 // co_await get_executor(): where the task runs, and goes on after its waits.
 inline auto get_executor() noexcept {
-  return heddle::detail::frame_question<executor_ref>([](const heddle::detail::task_frame& t) {
-    return heddle::detail::pool_residence::known_as(t.executor());
-  });
+  return heddle::detail::frame_question<executor_ref>(
+      [](const heddle::detail::task_frame& t) { return t.executor(); });
 }
 
 }  // namespace coro

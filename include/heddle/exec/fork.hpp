@@ -162,7 +162,7 @@ class HEDDLE_API fork_lane {
   // pool, or has a lane open already.
   static fork_lane* open_for(executor_ref home) noexcept;
   void close() noexcept;
-  bool serves(executor_ref home) const noexcept;
+  bool serves(executor_ref home) const noexcept { return home == home_; }
 
   // The owner's: where the next entry comes to lie; and the newest one from `floor` on. Null: all
   // were taken back, or by thieves; what these did before happened before the return.

@@ -47,7 +47,6 @@ struct shutdown_report {
   bool completed = false;           // nothing is left but the caller's own task, and its like
   std::size_t queued = 0;           // tasks that have not begun
   std::vector<stuck_task> running;  // tasks that have, the caller's own left out
-  std::size_t spawned = 0;          // coro::spawn: those that have not ended, wherever they wait
 };
 
 // What submitting does when as many tasks wait as the pool's queue may hold. Workers, of this pool

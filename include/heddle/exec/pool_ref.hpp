@@ -43,28 +43,6 @@ class HEDDLE_API bulk_visit {
   std::uint64_t tasks_ = 0;
 };
 
-// Of a coroutine that is spawned on a pool: until it has ended the pool counts it as accepted,
-// though no job of it may be there while it waits elsewhere, and takes it in when it goes on. On
-// executors that are no pools there is no such thing.
-class HEDDLE_API pool_residence {
- public:
-  explicit pool_residence(executor_ref home) noexcept;
-
-  // For the task, and those that it awaits: the same pool, but as one whose shutdown waits.
-  executor_ref executor() const noexcept { return executor_; }
-  // Tripped when the pool gives its tasks up.
-  prim::stop_token stop_token() const;
-  // The last, once: the pool may be gone behind that.
-  void end() noexcept;
-
-  // As the pool's own executor(), by which others know it.
-  static executor_ref known_as(executor_ref where) noexcept;
-
- private:
-  pool_core* core_ = nullptr;
-  executor_ref executor_;
-};
-
 // The one owner of a pool's core.
 class HEDDLE_API pool_ref {
  public:

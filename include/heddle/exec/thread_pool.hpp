@@ -292,7 +292,7 @@ class thread_pool {
   executor_ref executor() noexcept { return pool_.executor(); }
 
   // Waits until every accepted task is done; on a worker, every task but those that themselves wait
-  // so. (A coroutine that waits elsewhere is not waited for.) False at the deadline.
+  // so. False at the deadline.
   // Requires, as shutdown and the destructor: not called inside a function of parallel_invoke,
   // which may be on another worker than its caller and would wait for that one. Blocks. Throws
   // would_starve.
@@ -300,12 +300,11 @@ class thread_pool {
 
   // Closes the pool to outside work and brings accepted work to its end: `drain` runs it, what it
   // submits included; `cancel` discards what has not begun (its futures are cancelled) and trips
-  // every stop_token. A coroutine that was spawned here is accepted until it has ended, also while
-  // it waits elsewhere: see coro::spawn. Returns when all is done and the threads have ended, or at
-  // the deadline with a report of what still runs; the pool goes on ending then, and shutdown may
-  // be called again, also to turn a drain into a cancel. On a worker the calling task is left out
-  // and the threads stay until the pool is destroyed. Calling it twice, or from several threads, is
-  // as good as once. Blocks. Throws would_starve.
+  // every stop_token. Returns when all is done and the threads have ended, or at the deadline with
+  // a report of what still runs; the pool goes on ending then, and shutdown may be called again,
+  // also to turn a drain into a cancel. On a worker the calling task is left out and the threads
+  // stay until the pool is destroyed. Calling it twice, or from several threads, is as good as
+  // once. Blocks. Throws would_starve.
   shutdown_report shutdown(shutdown_mode mode = shutdown_mode::drain,
                            prim::time_point deadline = prim::never) {
     return pool_.shutdown(mode, deadline);

@@ -383,15 +383,13 @@ TEST(coro_own_fork, each_has_the_context_of_its_parent_and_that_keeps_its_own) {
   EXPECT_EQ(inner.held, 0);
 }
 
-// The pool, which it has come to by schedule_on, refuses the parent, which fails on the thread that
-// opens the gate and would have to let its children go on as well.
+// The pool refuses the parent, which fails on the thread that opens the gate and would have to let
+// its children go on as well.
 TEST(coro_own_fork, a_parent_that_its_pool_refuses_ends_behind_its_children) {
   manual_reset_event gate;
-  manual_reset_event begun;
   std::atomic<int> ended{0};
   heddle::future<void> result;
   {
-    thread_pool other(1);
     thread_pool pool(1);
     const auto child = [&](bool late) -> task<> {
       try {
@@ -411,14 +409,8 @@ TEST(coro_own_fork, a_parent_that_its_pool_refuses_ends_behind_its_children) {
       co_await opened;
       co_await fork(of(true));
     };
-    const auto comes = [&]() -> task<> {
-      co_await schedule_on(pool);
-      begun.set();
-      co_await parent(child, gate);
-    };
-    result = spawn(other, comes());
-    begun.wait();
-    pool.wait_idle();
+    result = spawn(pool, parent(child, gate));
+    spawn(pool, number(1)).get();
     pool.shutdown(heddle::shutdown_mode::drain);
     gate.set();
     EXPECT_THROW(result.get(), cancelled);
