@@ -93,7 +93,11 @@ bool a_thread_each() {
 
 struct tile_hash {
   std::size_t operator()(const tile& t) const {
-    return static_cast<std::size_t>((t.zoom * 1'000'003 + t.x) * 1'000'003 + t.y);
+    std::size_t hash = 0;
+    for (const int part : {t.zoom, t.x, t.y}) {
+      hash = hash * 1'000'003 + static_cast<std::size_t>(part);
+    }
+    return hash;
   }
 };
 
