@@ -1,17 +1,22 @@
 // Operations of Asio's in coroutines of any kind.
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/system/error_code.hpp>
 #include <boost/system/system_error.hpp>
@@ -52,14 +57,21 @@ namespace heddle::inline HEDDLE_ABI::asio {
 //
 //   std::size_t n = co_await socket.async_read_some(buffer, use_await.cancel_with(socket));
 //
-// Either is done by a function that is posted to the object's executor. Where several threads run
-// that, give the object a strand, as whenever it is used by several. The task goes on when the
-// operation has ended, and not before: one that was aborted then throws `cancelled`; one that
-// succeeded, or failed otherwise, did. With use_await_tuple what it ended with is the result.
-// Other coroutines nobody stops.
+// Either is done by a function that is posted to the object's executor, which has to run it. The
+// task goes on when the operation has ended and that function has run, or was destroyed, and not
+// before; so not as long as it lies in an io_context whose stop() was called. cancel() is called
+// again until the operation has ended, in the end every 100 ms: the task may go on that much later.
+// An operation that was aborted then throws `cancelled`; one that succeeded, or failed otherwise,
+// did. With use_await_tuple what it ended with is the result. Other coroutines nobody stops.
 // Cancelling: besides, as for any handler, by the I/O object's cancel() or close().
+// Thread-safety: an operation begins on the executor of the coroutine, and is cancelled on that of
+// the object. Where several threads run that, give the object a strand. It orders nothing that
+// begins elsewhere: what else uses the object while an operation is under way, also to begin
+// another, does so on the object's executor; a task gets there by schedule_on(), with an
+// adapted_executor.
 // Requires: the coroutine is not destroyed while it is suspended here; the object that is named
-// lives until it goes on, and its execution context until nobody can stop the task any more.
+// lives until it goes on; the execution context of the object, named or not, is not destroyed while
+// somebody may be telling the task to stop.
 template <bool Throws, class Object>
 struct cancelling_token {
   Object* object;
@@ -121,27 +133,41 @@ class initiation {
   shared* shared_;
 };
 
-// How an operation that is under way is cancelled: on which executor, and by what. Not at all:
+// How an operation that is under way is cancelled: on which executor, and by what. The executor may
+// have to be gone before its context is: so it is kept from where the operation begins until it is
+// over. Not at all:
 struct no_canceller {
   using made_of = std::nullptr_t;
   explicit no_canceller(made_of) noexcept {}
+  void forget_executor() const noexcept {}
 };
 
 template <class Object>
 class object_canceller {
+  using executor_type = std::decay_t<decltype(std::declval<Object&>().get_executor())>;
+  using clock = std::chrono::steady_clock;
+
  public:
   using made_of = Object*;
-  explicit object_canceller(Object* object) : object_(object), executor_(object->get_executor()) {}
+  explicit object_canceller(Object* object) noexcept : object_(object) {}
 
   // An operation of several steps may be between two of them, and begin the next; so it is tried
-  // again each time that the executor has had a turn.
-  static constexpr int most_tries = 100;
-  const auto& executor() const noexcept { return executor_; }
+  // again.
+  static constexpr bool tries_again = true;
+  using timer =
+      boost::asio::basic_waitable_timer<clock, boost::asio::wait_traits<clock>, executor_type>;
+
+  template <class Begin>
+  void note_executor(const Begin&) {
+    executor_.emplace(object_->get_executor());
+  }
+  void forget_executor() noexcept { executor_.reset(); }
+  const executor_type& executor() const noexcept { return *executor_; }
   void cancel() { object_->cancel(); }
 
  private:
   Object* object_;
-  std::decay_t<decltype(std::declval<Object&>().get_executor())> executor_;
+  std::optional<executor_type> executor_;
 };
 
 // What a handler tells Asio's operations.
@@ -152,17 +178,24 @@ struct told_to_asio {};
 template <class Executor>
 class slot_canceller {
  public:
-  using made_of = Executor;
-  explicit slot_canceller(const Executor& executor) : executor_(executor) {}
+  using made_of = std::nullptr_t;
+  explicit slot_canceller(made_of) {}
 
-  static constexpr int most_tries = 1;
-  const Executor& executor() const noexcept { return executor_; }
+  static constexpr bool tries_again = false;
+  struct timer {};
+
+  template <class Begin>
+  void note_executor(const Begin& what) {
+    executor_.emplace(what.initiation.get_executor());
+  }
+  void forget_executor() noexcept { executor_.reset(); }
+  const Executor& executor() const noexcept { return *executor_; }
   void cancel() { signal_.emit(boost::asio::cancellation_type::all); }
   boost::asio::cancellation_slot slot() noexcept { return signal_.slot(); }
 
  private:
   boost::asio::cancellation_signal signal_;
-  Executor executor_;
+  std::optional<Executor> executor_;
 };
 
 // As Asio's own initiations do: the one of the I/O object.
@@ -237,34 +270,58 @@ class pending_operation {
   // The function that cancels.
   class cancellation {
    public:
-    explicit cancellation(pending_operation& what, int tries_left) noexcept
-        : what_(&what), tries_left_(tries_left) {}
+    explicit cancellation(pending_operation& what) noexcept : what_(&what) {}
     cancellation(cancellation&& other) noexcept
-        : what_(std::exchange(other.what_, nullptr)), tries_left_(other.tries_left_) {}
+        : what_(std::exchange(other.what_, nullptr)),
+          tries_(other.tries_),
+          wait_(other.wait_),
+          timer_(std::move(other.timer_)) {}
     cancellation& operator=(cancellation&&) = delete;
     ~cancellation() {
+      timer_.reset();
       if (what_ != nullptr) what_->arrive(canceller);
     }
 
-    void operator()() {
-      pending_operation& what = *what_;
-      if (!what.is_under_way()) return;
-      what.cancel();
-      if (--tries_left_ != 0 && what.is_under_way()) post(std::move(*this));
-    }
-    // Without memory it is given up.
-    static void post(cancellation&& c) noexcept {
-      try {
-        const auto executor = c.what_->canceller_.executor();
-        boost::asio::post(executor, std::move(c));
-      } catch (...) {
-        // Whoever had the function by then has destroyed it.
+    void operator()() noexcept {
+      if (!what_->is_under_way()) return;
+      what_->cancel();
+      if constexpr (Canceller::tries_again) {
+        if (what_->is_under_way()) try_again();
       }
+    }
+    void operator()(const boost::system::error_code&) noexcept { (*this)(); }
+
+    // Whoever has the function when this throws has destroyed it, or does.
+    void post() {
+      const auto executor = what_->canceller_.executor();
+      boost::asio::post(executor, std::move(*this));
     }
 
    private:
+    static constexpr int turns = 10;
+    static constexpr std::chrono::milliseconds longest_wait{100};
+
+    // At first in the executor's next turn. But a step may have ended on a thread that is late in
+    // telling the executor, which makes any number of turns meanwhile; so by time from then on.
+    // Without memory it is given up.
+    void try_again() noexcept {
+      try {
+        if (++tries_ < turns) return post();
+        if (timer_ == nullptr) {
+          timer_ = std::make_unique<typename Canceller::timer>(what_->canceller_.executor());
+        }
+        auto& timer = *timer_;
+        timer.expires_after(std::exchange(wait_, std::min(2 * wait_, longest_wait)));
+        timer.async_wait(std::move(*this));
+      } catch (...) {
+        // As for post().
+      }
+    }
+
     pending_operation* what_;
-    int tries_left_;
+    int tries_ = 0;
+    std::chrono::milliseconds wait_{1};
+    std::unique_ptr<typename Canceller::timer> timer_;
   };
 
   // The callback comes when the operation has begun, so that nobody cancels it in the middle of
@@ -281,6 +338,7 @@ class pending_operation {
     if constexpr (can_cancel) {
       stop = task.stop();
       can_be_stopped_ = stop != nullptr && stop->stop_possible();
+      if (can_be_stopped_) canceller_.note_executor(what);
     }
     {
       Begin own(std::move(what));
@@ -289,7 +347,9 @@ class pending_operation {
     if constexpr (can_cancel) {
       if (can_be_stopped_ && is_under_way()) on_stop_.emplace(*stop, trip{*this});
     }
-    return who_is_left_.fetch_sub(beginner, prim::acq_rel) != beginner;
+    if (who_is_left_.fetch_sub(beginner, prim::acq_rel) != beginner) return true;
+    canceller_.forget_executor();
+    return false;
   }
 
   bool is_under_way() const noexcept { return (who_is_left_.load(prim::acquire) & operation) != 0; }
@@ -298,7 +358,15 @@ class pending_operation {
     do {
       if ((left & operation) == 0) return;
     } while (!who_is_left_.compare_exchange_weak(left, left | canceller, prim::relaxed));
-    cancellation::post(cancellation(*this, Canceller::most_tries));
+    cancellation c(*this);
+    try {
+      // The operation may have ended, and left the context without work. If it has not, it cannot
+      // from here on, so that the function will be run.
+      const auto work = boost::asio::make_work_guard(canceller_.executor());
+      if (is_under_way()) c.post();
+    } catch (...) {
+      // It cannot be cancelled.
+    }
   }
   void cancel() noexcept {
     try {
@@ -310,7 +378,9 @@ class pending_operation {
   // The last that the caller does with this.
   void arrive(party who) noexcept {
     task_frame* const task = task_;
-    if (who_is_left_.fetch_sub(who, prim::acq_rel) == who) task->go_on();
+    if (who_is_left_.fetch_sub(who, prim::acq_rel) != who) return;
+    canceller_.forget_executor();  // the context may be gone before the task has gone on
+    task->go_on();
   }
   // A stop may still be on its way to here: the callback's end waits for it.
   void end_wait() {
@@ -452,6 +522,18 @@ class [[nodiscard]] awaitable_operation {
   [[no_unique_address]] cancels cancels_;
 };
 
+// An initiation, and what calls it with its arguments.
+template <class Initiation, class Call>
+struct beginning {
+  Initiation initiation;
+  Call call;
+
+  template <class Handler>
+  void operator()(Handler&& handler) && {
+    call(std::move(initiation), std::forward<Handler>(handler));
+  }
+};
+
 template <class Result>
 struct operation_maker;
 template <class Result, class... Args>
@@ -459,13 +541,13 @@ struct operation_maker<Result(Args...)> {
   template <bool Throws, class Canceller, class Initiation, class... InitArgs>
   static auto make(const typename Canceller::made_of& cancels, Initiation&& initiation,
                    InitArgs&&... args) {
-    auto begin =
-        [initiation = std::decay_t<Initiation>(std::forward<Initiation>(initiation)),
-         ... args = std::decay_t<InitArgs>(std::forward<InitArgs>(args))](auto&& handler) mutable {
-          std::move(initiation)(std::move(handler), std::move(args)...);
-        };
-    return awaitable_operation<decltype(begin), Throws, Canceller, std::decay_t<Args>...>(
-        std::move(begin), cancels);
+    auto call = [... args = std::decay_t<InitArgs>(std::forward<InitArgs>(args))](
+                    auto&& begins, auto&& handler) mutable {
+      std::move(begins)(std::move(handler), std::move(args)...);
+    };
+    using begin = beginning<std::decay_t<Initiation>, decltype(call)>;
+    return awaitable_operation<begin, Throws, Canceller, std::decay_t<Args>...>(
+        begin{std::forward<Initiation>(initiation), std::move(call)}, cancels);
   }
 };
 
@@ -484,9 +566,8 @@ class boost::asio::async_result<heddle::asio::await_token<Throws>, Result(Args..
 #if __has_include(<boost/asio/cancellation_signal.hpp>)
     if constexpr (detail::names_executor<std::decay_t<Initiation>>) {
       using executor = typename std::decay_t<Initiation>::executor_type;
-      const executor where = initiation.get_executor();
       return maker::template make<Throws, detail::slot_canceller<executor>>(
-          where, std::forward<Initiation>(initiation), std::forward<InitArgs>(args)...);
+          nullptr, std::forward<Initiation>(initiation), std::forward<InitArgs>(args)...);
     } else
 #endif
     {

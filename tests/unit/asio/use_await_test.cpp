@@ -6,6 +6,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <stop_token>
 #include <string>
@@ -16,12 +17,15 @@
 
 #include <gtest/gtest.h>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/execution.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/connect_pair.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/query.hpp>
 #include <boost/asio/read.hpp>
+#include <boost/asio/require.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/write.hpp>
@@ -33,6 +37,7 @@
 #include <heddle/coro/sync_wait.hpp>
 #include <heddle/coro/task.hpp>
 #include <heddle/coro/with_timeout.hpp>
+#include <heddle/exec/manual_executor.hpp>
 #include <heddle/exec/thread_pool.hpp>
 
 #include "support/pools.hpp"
@@ -517,6 +522,65 @@ TEST(asio_stop, ends_an_operation_of_several_steps) {
   }
 }
 
+TEST(asio_stop, ends_one_whose_steps_are_late_on_their_way_to_the_strand) {
+  asio::io_context io;
+  auto work = asio::make_work_guard(io);
+  std::vector<std::thread> loops;
+  for (int i = 0; i != 4; ++i) loops.emplace_back([&] { io.run(); });
+  const watchdog dog;
+  heddle::thread_pool pool(2U);
+  for (int round = 0; round != 300; ++round) {
+    asio::local::stream_protocol::socket here(asio::make_strand(io));
+    asio::local::stream_protocol::socket there(io);
+    asio::local::connect_pair(here, there);
+    std::vector<char> received(10'000);
+    const auto body = [&]() -> heddle::coro::task<> {
+      co_await asio::async_read(here, asio::buffer(received), use_await.cancel_with(here));
+    };
+    auto reads = heddle::coro::spawn(pool, body());
+    for (int i = 0; i != round % 8; ++i) asio::write(there, asio::buffer("abc", 3));
+    reads.cancel();
+    EXPECT_THROW(reads.get(), heddle::cancelled);
+  }
+  work.reset();
+  for (std::thread& t : loops) t.join();
+}
+
+// However many turns the executor makes meanwhile.
+TEST(asio_stop, is_tried_for_as_long_as_the_operation_is_between_two_steps) {
+  running_loop loop;
+  const watchdog dog;
+  heddle::thread_pool pool(1U);
+  struct {
+    asio::io_context& io;
+    std::atomic<bool> between_steps = true;
+    std::atomic<int> cancelled = 0;
+    std::atomic<bool> over = false;
+
+    auto get_executor() { return io.get_executor(); }
+    void cancel() {
+      ++cancelled;
+      over = over || !between_steps;
+    }
+  } object{loop.io};
+  const auto body = [&]() -> heddle::coro::task<int> {
+    asio::steady_timer timer(loop.io);
+    co_return co_await async_custom<void(int)>(
+        [&](auto handler) {
+          completes_when(timer, [&] { return object.over.load(); }, std::move(handler));
+        },
+        use_await.cancel_with(object));
+  };
+  auto waits = heddle::coro::spawn(pool, body());
+  pool.wait_idle();
+  waits.cancel();
+  EXPECT_TRUE(heddle_test::eventually([&] { return object.cancelled > 1; }));
+  std::this_thread::sleep_for(50ms);
+  object.between_steps = false;
+  EXPECT_EQ(waits.get(), 3);
+  EXPECT_LT(object.cancelled, 1000);
+}
+
 TEST(asio_stop, that_comes_while_the_operation_begins_is_told_when_it_has_begun) {
   running_loop loop;
   const watchdog dog;
@@ -593,6 +657,100 @@ TEST(asio_stop, races_with_the_end_of_the_operation) {
   EXPECT_EQ(stopped + ended, 1000);
 }
 
+// An executor on which the one who cancels is late: a function of the test's is called when it has
+// to keep the context running, or when it posts.
+template <class Inner>
+struct late_executor {
+  using blocking_t = asio::execution::blocking_t;
+  using work_t = asio::execution::outstanding_work_t;
+
+  Inner inner;
+  std::function<void()>* before_work;
+  std::function<void()>* before_post;
+
+  template <class F>
+  void execute(F&& f) const {
+    std::exchange(*before_post, [] {})();
+    asio::post(inner, std::forward<F>(f));
+  }
+  asio::execution_context& query(asio::execution::context_t c) const noexcept {
+    return asio::query(inner, c);
+  }
+  static constexpr blocking_t query(blocking_t) noexcept { return asio::execution::blocking.never; }
+  late_executor require(blocking_t::never_t) const { return *this; }
+  auto require(work_t::tracked_t tracked) const {
+    std::exchange(*before_work, [] {})();
+    auto tracks = asio::require(inner, tracked);
+    return late_executor<decltype(tracks)>{tracks, before_work, before_post};
+  }
+  auto prefer(work_t::tracked_t tracked) const { return require(tracked); }
+  friend bool operator==(const late_executor& a, const late_executor& b) noexcept {
+    return a.inner == b.inner;
+  }
+};
+
+class asio_late_stop : public testing::Test {
+ protected:
+  // A task waits for a timer, and is told to stop; then one of the two functions is called.
+  void stop_with(std::function<void()> before_work, std::function<void()> before_post) {
+    struct {
+      asio_late_stop& test;
+      std::function<void()>* before_work;
+      std::function<void()>* before_post;
+
+      auto get_executor() {
+        return late_executor<asio::io_context::executor_type>{test.io_.get_executor(), before_work,
+                                                              before_post};
+      }
+      void cancel() {
+        ++test.cancelled_;
+        test.timer_.cancel();
+      }
+    } object{*this, &before_work, &before_post};
+    heddle::manual_executor home;
+    const auto body = [&]() -> heddle::coro::task<> {
+      co_await timer_.async_wait(use_await.cancel_with(object));
+    };
+    auto waits = heddle::coro::spawn(home, body());
+    home.drain();
+    waits.cancel();
+    io_.run();  // what had to be run before it is out of work
+    home.drain();
+    EXPECT_TRUE(waits.ready());
+    io_.restart();
+    io_.run();
+    home.drain();
+    EXPECT_NO_THROW(waits.get());
+    EXPECT_EQ(cancelled_, 0);
+  }
+  // The timer's end, behind which the loop is out of work unless somebody else keeps it.
+  void end() {
+    EXPECT_EQ(io_.run_one(), 1U);
+    io_.poll();
+  }
+
+  asio::io_context io_;
+  asio::steady_timer timer_{io_, 1ms};
+  int cancelled_ = 0;
+};
+
+TEST_F(asio_late_stop, that_has_no_loop_any_more_posts_nothing) {
+  stop_with(
+      [&] {
+        end();
+        EXPECT_TRUE(io_.stopped());
+      },
+      [] { ADD_FAILURE(); });
+}
+
+TEST_F(asio_late_stop, keeps_the_loop_for_what_it_posts) {
+  stop_with([] {},
+            [&] {
+              end();
+              EXPECT_FALSE(io_.stopped());
+            });
+}
+
 TEST(asio_stop, may_come_where_the_loop_is_gone_before_it_has_cancelled) {
   const watchdog dog;
   heddle::thread_pool pool(1U);
@@ -608,6 +766,30 @@ TEST(asio_stop, may_come_where_the_loop_is_gone_before_it_has_cancelled) {
     waits.cancel();  // the function that cancels is in the loop, and goes with it
   }
   EXPECT_THROW(waits.get(), heddle::cancelled);
+}
+
+// Also where executors of the context's are more than its address.
+TEST(asio_stop, leaves_nothing_that_needs_a_context_that_is_gone) {
+  const auto with = [](auto token_for, bool stops) {
+    heddle::manual_executor home;
+    heddle::future<void> waits;
+    {
+      asio::io_context io;
+      std::optional<asio::steady_timer> timer(std::in_place, asio::make_strand(io), 24h);
+      const auto body = [](asio::steady_timer& t, auto of) -> heddle::coro::task<> {
+        co_await t.async_wait(of(t));
+      };
+      waits = heddle::coro::spawn(home, body(*timer, token_for));
+      home.drain();
+      if (stops) waits.cancel();
+    }
+    home.drain();
+    EXPECT_THROW(waits.get(), heddle::cancelled);
+  };
+  for (const bool stops : {false, true}) {
+    with([](asio::steady_timer& t) { return use_await.cancel_with(t); }, stops);
+    with([](asio::steady_timer&) { return use_await; }, stops);
+  }
 }
 
 TEST(asio_stop, on_the_objects_own_thread) {
