@@ -115,6 +115,7 @@ TEST(profile, of_what_ends_at_once_says_that_it_measured_the_pool) {
   const profile_report r = profile([] {}, quick({1, 2}));
   ASSERT_EQ(r.sizes.size(), 2U);
   EXPECT_GT(r.sizes[0].tasks, 100U);
+  if (HEDDLE_TSAN) return;  // where to look at the clock twice takes as long as such a task may
   EXPECT_FALSE(r.sizes[0].residence) << "means nothing here";
   EXPECT_THAT(r.remarks, Contains(HasSubstr("is for the most part the pool")));
 }
