@@ -32,7 +32,7 @@ kill -INT $pid
 status=0
 wait $pid || status=$?
 equal "$status" 130 "status after Ctrl-C"
-while read -r job; do not_alive "$job" || fail "a job is left: $job"; done <pids
+while read -r job; do wait_until not_alive "$job"; done <pids
 grep -qE '^heddle map: [0-9.]+ s: [0-9]+ jobs at once instead of' err || fail "no company: $(head -3 err)"
 share=$(number cpu_share err)
 [ -n "$share" ] || fail "the report does not tell what auto has cost: $(tail -1 err)"
