@@ -6,6 +6,7 @@
 
 #include <heddle/base/errors.hpp>
 #include <heddle/exec/fork.hpp>
+#include <heddle/exec/standing.hpp>
 #include <heddle/exec/thread_pool.hpp>
 
 #include "loop_core.hpp"
@@ -137,7 +138,7 @@ std::size_t try_alone(loop_work& work, std::size_t count, loop_part* part, std::
 }  // namespace
 
 bool is_at(const loop_place& where) noexcept {
-  return where.executor() || fork_lane::standing_in(where.pool()) != standing::outside;
+  return where.executor() || standing_in(where.pool()) != standing::outside;
 }
 
 void call_at(const loop_place& where, void (*call)(void*), void* context) {
@@ -173,7 +174,7 @@ void run_loop(loop_work& work, std::size_t count, loop_part* part, loop_options 
   if (count == 0) return;
   const bool measures = options.grain == 0;
   if (!measures && count <= options.grain) return work.run(part, 0, count);
-  const standing here = where.executor() ? standing::worker : fork_lane::standing_in(where.pool());
+  const standing here = where.executor() ? standing::worker : standing_in(where.pool());
   if (measures && here == standing::only_worker) return work.run(part, 0, count);
   std::size_t done = 0;
   loop_pace pace(options.grain, 1);

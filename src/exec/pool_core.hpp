@@ -141,6 +141,8 @@ class pool_core {
   bool is_of_this_process() const noexcept { return generation_ == prim::fork_generation(); }
 
   unsigned size() const noexcept { return limit_.load(prim::relaxed); }
+  // But for those that stand in for the only worker while it blocks.
+  bool has_one_worker() const noexcept { return most_slots_ == 1; }
   unsigned index_limit() const noexcept;
   std::optional<unsigned> worker_index() const noexcept;
   const std::string& name() const noexcept { return options_.name; }

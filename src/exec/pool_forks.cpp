@@ -9,6 +9,7 @@
 #include <heddle/base/errors.hpp>
 #include <heddle/exec/default_pool.hpp>
 #include <heddle/exec/fork.hpp>
+#include <heddle/exec/standing.hpp>
 #include <heddle/prim/asymmetric_fence.hpp>
 #include <heddle/prim/thread.hpp>
 
@@ -370,12 +371,21 @@ worker* worker_in_a_task() noexcept {
   return w != nullptr && w->depth != 0 && w->core.is_of_this_process() ? w : nullptr;
 }
 
-standing fork_lane::standing_in(thread_pool* pool) noexcept {
+namespace {
+
+// Not inlined: the callers mostly name no pool, and need no stack frame then.
+[[gnu::noinline]] bool is_in(const pool_core& core, thread_pool& pool) noexcept {
+  return &core == pool.executor().self;
+}
+
+}  // namespace
+
+standing standing_in(thread_pool* pool) noexcept {
   const auto* const w = static_cast<worker*>(
       prim::inlined_thread_values()[static_cast<unsigned>(prim::thread_slot::worker)]);
   if (w == nullptr || w->depth == 0 || !w->core.is_of_this_process()) return standing::outside;
-  if (pool != nullptr && &w->core != pool->executor().self) return standing::outside;
-  return w->core.most_slots_ == 1 ? standing::only_worker : standing::worker;
+  const standing inside = w->core.has_one_worker() ? standing::only_worker : standing::worker;
+  return pool == nullptr || is_in(w->core, *pool) ? inside : standing::outside;
 }
 
 namespace {

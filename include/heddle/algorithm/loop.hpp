@@ -12,6 +12,7 @@
 #include <utility>
 
 #include <heddle/base/executor_ref.hpp>
+#include <heddle/exec/standing.hpp>
 #include <heddle/prim/config.hpp>
 
 namespace heddle::inline HEDDLE_ABI {
@@ -116,6 +117,11 @@ void call_at(const loop_place& where, F&& f) {
   call_at(
       where, [](void* context) { (*static_cast<std::remove_reference_t<F>*>(context))(); },
       const_cast<void*>(static_cast<const void*>(std::addressof(f))));
+}
+
+// Whether there is nobody to share a loop with.
+inline bool is_alone_at(const loop_place& where) noexcept {
+  return !where.executor() && standing_in(where.pool()) == standing::only_worker;
 }
 
 // Whether the calling thread takes part in loops there from the beginning.

@@ -16,12 +16,15 @@ namespace heddle::inline HEDDLE_ABI {
 
 namespace detail {
 
+// The bodies are not inlined: one loop for each f, which compilers make the most of where there is
+// nothing else beside it.
+
 template <class I, class F>
 class index_loop final : public loop_work {
  public:
   index_loop(const index_row<I>& row, F& f) noexcept : row_(row), f_(f) {}
 
-  void run(loop_part*, std::size_t first, std::size_t last) override {
+  [[gnu::noinline]] void run(loop_part*, std::size_t first, std::size_t last) override {
     const I end = row_[last];
     for (I i = row_[first]; i != end; ++i) static_cast<void>(detail::invoke(f_, I(i)));
   }
@@ -36,7 +39,7 @@ class block_loop final : public loop_work {
  public:
   block_loop(const index_row<I>& row, F& f) noexcept : row_(row), f_(f) {}
 
-  void run(loop_part*, std::size_t first, std::size_t last) override {
+  [[gnu::noinline]] void run(loop_part*, std::size_t first, std::size_t last) override {
     static_cast<void>(detail::invoke(f_, row_[first], row_[last]));
   }
 
@@ -50,7 +53,7 @@ class element_loop final : public loop_work {
  public:
   element_loop(const index_row<I>& row, F& f) noexcept : row_(row), f_(f) {}
 
-  void run(loop_part*, std::size_t first, std::size_t last) override {
+  [[gnu::noinline]] void run(loop_part*, std::size_t first, std::size_t last) override {
     const I end = row_[last];
     for (I i = row_[first]; i != end; ++i) static_cast<void>(detail::invoke(f_, *i));
   }
@@ -65,7 +68,9 @@ void run_over(const loop_place& where, const index_row<I>& row, F& f, loop_optio
               const char* operation) {
   require_callable(f, operation);
   Loop<I, F> work(row, f);
-  if (options.grain == 0 || where.executor()) {
+  if (options.grain == 0 && is_alone_at(where)) {
+    if (row.count != 0) work.run(nullptr, 0, row.count);
+  } else if (options.grain == 0 || where.executor()) {
     run_loop(work, row.count, nullptr, options, where);
   } else if (row.count > options.grain) {
     dealt_loop<Loop<I, F>>(work, options.grain).run_at(where, row.count);

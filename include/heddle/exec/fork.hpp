@@ -97,10 +97,6 @@ class fork_ref {
   std::uintptr_t word_;
 };
 
-// What a thread is to a pool. The only worker never has others beside it but those that stand in
-// for it while it blocks.
-enum class standing : std::uint8_t { outside, worker, only_worker };
-
 // A worker thread's place for its children. It belongs to the thread and not to the slot: a thread
 // that blocks, and gives its slot away, has them on its stack all the same.
 //
@@ -123,9 +119,6 @@ class HEDDLE_API fork_lane {
     return static_cast<context_ref>(
         prim::inlined_thread_values()[static_cast<unsigned>(prim::thread_slot::context)]);
   }
-
-  // The calling thread's in that pool, or, without one, in whichever it runs a task of.
-  static standing standing_in(thread_pool* pool) noexcept;
 
   // Whether the calling thread's stack has room for a task of ordinary appetite.
   bool has_stack() const noexcept {
