@@ -80,6 +80,26 @@ bool by_weight() {
   return s.weight == 2007;
 }
 
+// [expiry]
+std::chrono::steady_clock::time_point test_time{};  // of a test, which need not sleep
+
+bool sessions_expire() {
+  heddle::cache<int, std::string> sessions({
+      .capacity = 10'000,
+      .expire_after_access = 30min,
+      .now = [] { return test_time; },
+  });
+  sessions.put(1, "ann");
+  sessions.put(2, "bob");
+  test_time += 20min;
+  sessions.get(1);  // lives another half hour
+  test_time += 20min;
+  const std::size_t gone = sessions.remove_expired();  // from a timer, say, once a minute
+  std::printf("%zu session has expired\n", gone);      // 1 session has expired
+  return gone == 1 && sessions.get(1) == "ann" && !sessions.get(2);
+}
+// [expiry end]
+
 bool a_thread_each() {
   // [thread_cache]
   heddle::thread_cache<std::string, std::size_t> lengths;  // 1,000 entries a thread
@@ -109,4 +129,6 @@ bool by_tile() {
 
 }  // namespace
 
-int main() { return one_computes() && by_weight() && a_thread_each() && by_tile() ? 0 : 1; }
+int main() {
+  return one_computes() && by_weight() && sessions_expire() && a_thread_each() && by_tile() ? 0 : 1;
+}

@@ -87,6 +87,9 @@ bool tell() {
   const heddle::object_pool_statistics s = codecs.statistics();
   std::printf("%d made, %d uses of old ones, at most %d at a time\n", static_cast<int>(s.created),
               static_cast<int>(s.reused), static_cast<int>(s.peak));
+  for (const auto& thread : codecs.statistics_by_thread()) {
+    std::printf("a thread: %d uses of old ones\n", static_cast<int>(thread.reused));
+  }
   // [statistics end]
   return s.created == 1 && s.peak == 1;
 }
