@@ -38,7 +38,6 @@ void cache_index::insert(std::uint32_t hash, std::uint32_t number) noexcept {
   std::size_t place = v.home(hash);
   while (!v.at(place).empty()) place = v.after(place);
   v.set(place, slot(hash, number));
-  ++count_;
 }
 
 void cache_index::erase(std::size_t place) noexcept {
@@ -55,7 +54,6 @@ void cache_index::erase(std::size_t place) noexcept {
     }
   }
   v.set(place, slot());
-  --count_;
 }
 
 void cache_index::grow() {
@@ -63,7 +61,6 @@ void cache_index::grow() {
   const view from = look();
   const std::uintptr_t larger = make(static_cast<unsigned>(old & log_mask) + 1, old);
   table_.store(larger, prim::release);
-  count_ = 0;
   for (std::size_t i = 0; i < from.size(); ++i) {
     const slot s = from.at(i);
     if (!s.empty()) insert(s.hash(), s.number());

@@ -17,7 +17,7 @@ ghost_list::~ghost_list() {
 
 // A power of two of buckets with a quarter of room to spare, so that few give way too early. Within
 // twice the number it was made for it stays as it is.
-void ghost_list::span(std::uint64_t entries) noexcept {
+void ghost_list::set_span(std::uint64_t entries) noexcept {
   const std::uint64_t wanted = std::clamp<std::uint64_t>(entries, 1, std::uint64_t{1} << 31);
   const std::uint64_t buckets = std::bit_ceil((wanted + wanted / 4 + ways - 1) / ways);
   if (entries_ == nullptr || buckets > mask_ + std::uint64_t{1}) {
@@ -37,6 +37,7 @@ void ghost_list::span(std::uint64_t entries) noexcept {
   // Ages have 14 bits of the 16, so that it takes four spans for an old one to look young again.
   shift_ = static_cast<std::uint16_t>(std::bit_width(wanted | 0x2000)) - 14;
   oldest_ = static_cast<std::uint16_t>(wanted >> shift_);
+  span_ = entries;
 }
 
 void ghost_list::add(std::uint32_t hash, std::uint16_t mark) noexcept {

@@ -80,9 +80,11 @@ class HEDDLE_API cache_index {
   static constexpr std::size_t no_place = ~std::size_t{0};
   std::uint32_t number(std::size_t place) const noexcept { return look().at(place).number(); }
 
-  // Makes sure that insert finds room. Throws std::bad_alloc, and nothing has changed.
-  void reserve_one() {
-    if (2 * (count_ + 1) > look().size()) grow();
+  // Makes sure that insert finds room behind `held` entries, which are all that it has. Throws
+  // std::bad_alloc, and nothing has changed.
+  void reserve_one(std::size_t held) {
+    if (2 * (held + 1) > look().size()) [[unlikely]]
+      grow();
   }
   // Requires: reserve_one() was called.
   void insert(std::uint32_t hash, std::uint32_t number) noexcept;
@@ -102,8 +104,8 @@ class HEDDLE_API cache_index {
   static std::uintptr_t make(unsigned log, std::uintptr_t outgrown);
   void grow();
 
+  // Nothing that an entry more or less would change: who looks begins here.
   prim::atomic<std::uintptr_t> table_;
-  std::size_t count_ = 0;
 };
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

@@ -59,6 +59,7 @@ class alignas(destructive_interference) cache_part {
     const prim::scoped_lock locked(lock_);
     const bool wanted = own == nullptr || own->listed;
     const bool fits = entries_.fits(weight);
+    if (fits) entries_.prefetch_for_newcomer(hash);
     const std::uint32_t old = wanted ? entries_.find(hash, key) : table::none;
     flight* const other = own == nullptr ? flight_of(hash, key) : nullptr;
     if (wanted) {
@@ -219,10 +220,10 @@ class alignas(destructive_interference) cache_part {
     entries_.tell(gone, f);
   }
 
-  // The lock stands beside what each put writes, with which the table begins.
+  // The lock stands beside what each put writes, with which the table ends: in its padding.
+  [[no_unique_address]] table entries_ HEDDLE_GUARDED_BY(lock_);  // but for peek()
   mutable prim::short_lock lock_;
   flight_list flights_ HEDDLE_GUARDED_BY(lock_);
-  table entries_ HEDDLE_GUARDED_BY(lock_);  // but for peek()
 };
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

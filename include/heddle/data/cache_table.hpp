@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include <heddle/base/cache_line.hpp>
 #include <heddle/data/cache_field.hpp>
 #include <heddle/data/cache_index.hpp>
 #include <heddle/data/cache_options.hpp>
@@ -69,7 +70,7 @@ class cache_table {
   };
 
   cache_table(const cache_limits& limits, const Equal& equal)
-      : queues_(nodes_, limits.capacity), limits_(limits), equal_(equal) {}
+      : limits_(limits), equal_(equal), queues_(nodes_, limits.capacity) {}
   ~cache_table() {
     queues_.for_each([this](std::uint32_t n) { destroy(nodes_[n]); });
   }
@@ -171,7 +172,11 @@ class cache_table {
   void remove(std::uint32_t n, removal_cause cause, removed& gone) noexcept {
     index_.erase(place_of(n));
     const std::uint64_t weight = weight_of(n);
-    queues_.remove(n, weight);
+    if (cause == removal_cause::evicted) {
+      queues_.evict(n, weight);
+    } else {
+      queues_.remove(n, weight);
+    }
     total_.store(total() - weight, prim::relaxed);
     count_.store(size() - 1, prim::relaxed);
     counter(cause).add();
@@ -217,6 +222,10 @@ class cache_table {
     queues_.for_each([&](std::uint32_t n) {
       if (!over(n, now)) f(nodes_[n].key.get(), nodes_[n].value.get());
     });
+  }
+  // Asks for what an entry of this hash that is not there yet will need, if another has to go.
+  void prefetch_for_newcomer(std::uint64_t hash) const noexcept {
+    if (total() >= limits_.capacity) queues_.prefetch(static_cast<std::uint32_t>(hash));
   }
   // Asks for the line in which the search for this hash begins.
   void prefetch(std::uint64_t hash) const noexcept {
@@ -266,7 +275,7 @@ class cache_table {
 
   // A new entry that is in no queue. Afterwards the index has room for it.
   std::uint32_t make(std::uint64_t hash, K&& key, V&& value, std::uint64_t weight, cache_time now) {
-    index_.reserve_one();
+    index_.reserve_one(size());
     if (free_ == none) {
       nodes_.reserve_one();
       if (has_extras()) {
@@ -342,16 +351,9 @@ class cache_table {
     }
   }
 
-  // First what each put changes, then what newcomers change besides, then what a look-up reads: so
-  // a put of a key that is there takes no line from those who only look, and a newcomer takes few.
-  owned_counter replaced_;
-  prim::atomic<std::uint64_t> total_{0};
-  prim::atomic<std::size_t> count_{0};
-  owned_counter inserts_;
-  owned_counter evicted_;
-  s3_fifo<growing_array<node>> queues_;
-  std::uint32_t free_ = none;
-  prim::atomic<std::uint32_t> version_{0};  // odd: what peek() reads is being changed
+  // First what a look-up reads; then the version, which it need not have before it looks for the
+  // entry, with the other things that newcomers change; last what each put changes, so that one of
+  // a key that is there takes no line from those who only look.
   cache_index index_;
   const cache_limits limits_;
   [[no_unique_address]] Equal equal_;
@@ -360,6 +362,14 @@ class cache_table {
   owned_counter erased_;
   owned_counter expired_;
   owned_counter too_heavy_;
+  alignas(cache_line) prim::atomic<std::uint32_t> version_{0};  // odd: what peek() reads changes
+  std::uint32_t free_ = none;
+  s3_fifo<growing_array<node>> queues_;
+  alignas(cache_line) owned_counter replaced_;
+  prim::atomic<std::uint64_t> total_{0};
+  prim::atomic<std::size_t> count_{0};
+  owned_counter inserts_;
+  owned_counter evicted_;
 };
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

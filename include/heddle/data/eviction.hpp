@@ -41,8 +41,15 @@ class HEDDLE_API ghost_list {
   ghost_list& operator=(const ghost_list&) = delete;
 
   // Remembers about this many from now on, if there is memory for them; may forget all.
-  void span(std::uint64_t entries) noexcept;
+  void span(std::uint64_t entries) noexcept {
+    if (entries != span_) [[unlikely]]
+      set_span(entries);
+  }
   void add(std::uint32_t hash, std::uint16_t mark) noexcept;
+  // Asks for the line in which this one is, or will be.
+  void prefetch(std::uint32_t hash) const noexcept {
+    if (entries_ != nullptr) __builtin_prefetch(bucket(hash), 1);
+  }
   // Whether it was among them; it is no more.
   bool take(std::uint32_t hash, std::uint16_t mark) noexcept;
   void clear() noexcept;
@@ -54,6 +61,7 @@ class HEDDLE_API ghost_list {
     std::uint16_t mark = 0;  // odd; 0: none
     std::uint16_t when = 0;
   };
+  void set_span(std::uint64_t entries) noexcept;
   std::uint16_t now() const noexcept { return static_cast<std::uint16_t>(added_ >> shift_); }
   std::uint16_t age(const entry& e) const noexcept {
     return static_cast<std::uint16_t>(now() - e.when);
@@ -67,6 +75,7 @@ class HEDDLE_API ghost_list {
   std::uint16_t shift_ = 0;
   std::uint16_t oldest_ = 0;  // age
   std::uint64_t added_ = 0;
+  std::uint64_t span_ = 0;
 };
 
 // S3-FIFO (Yang, Zhang, Qiu, Yue and Vinayak, "FIFO queues are all you need for cache eviction",
@@ -88,6 +97,13 @@ class s3_fifo {
     l.uses.store(0, prim::relaxed);
     append(ghosts_.take(l.hash, l.mark) ? cache_link::place::main : cache_link::place::small, n,
            weight);
+  }
+  // Takes the victim out, and remembers it if it was a newcomer.
+  void evict(std::uint32_t n, std::uint64_t weight) noexcept {
+    const bool was_new = links_[n].where == cache_link::place::small;
+    if (was_new) ghosts_.span(small_.count + main_.count);
+    remove(n, weight);
+    if (was_new) ghosts_.add(links_[n].hash, links_[n].mark);
   }
   // Takes it out. Also of entries that stay remembered.
   void remove(std::uint32_t n, std::uint64_t weight) noexcept {
@@ -119,21 +135,29 @@ class s3_fifo {
     q.weight += now - before;
   }
 
+  // Asks for the lines that insert() and victim() will read first.
+  void prefetch(std::uint32_t hash) const noexcept {
+    ghosts_.prefetch(hash);
+    const std::uint32_t n = next();
+    if (n != cache_link::none) __builtin_prefetch(&links_[n], 1);
+  }
+
   // The entry that has to go; it is still in its queue. weight(n) tells what it weighs.
   // Requires: not empty. Looks at a bounded number of entries, whatever others find meanwhile.
   template <class Weight>
   std::uint32_t victim(Weight weight) noexcept {
     for (unsigned looks = 0;; ++looks) {
-      const bool from_small =
-          small_.count != 0 && (small_.weight >= small_share_ || main_.count == 0);
-      const std::uint32_t n = from_small ? small_.first : main_.first;
+      const std::uint32_t n = next();
       cache_link& l = links_[n];
+      const bool from_small = l.where == cache_link::place::small;
       const std::uint8_t uses = l.uses.load(prim::relaxed);
       const bool stays = from_small ? uses >= uses_to_stay : uses > 0;
       if (!stays || looks == most_looks) {
-        if (from_small) remember(l);
+        if (from_small) ghosts_.prefetch(l.hash);
         return n;
       }
+      // The one behind it is probably the next to be looked at.
+      if (l.after != cache_link::none) __builtin_prefetch(&links_[l.after], 1);
       const std::uint64_t w = weight(n);
       remove(n, w);
       l.uses.store(from_small ? std::uint8_t{0} : static_cast<std::uint8_t>(uses - 1),
@@ -178,9 +202,11 @@ class s3_fifo {
     q.weight += weight;
     ++q.count;
   }
-  void remember(const cache_link& l) noexcept {
-    ghosts_.span(small_.count + main_.count);
-    ghosts_.add(l.hash, l.mark);
+  // Where a victim is looked for: none when there is no entry.
+  std::uint32_t next() const noexcept {
+    const bool from_small =
+        small_.count != 0 && (small_.weight >= small_share_ || main_.count == 0);
+    return from_small ? small_.first : main_.first;
   }
 
   queue small_;

@@ -36,7 +36,7 @@ class growing_array {
   growing_array(const growing_array&) = delete;
   growing_array& operator=(const growing_array&) = delete;
 
-  T& operator[](std::uint32_t i) const noexcept {
+  [[gnu::always_inline]] T& operator[](std::uint32_t i) const noexcept {
     const std::uint32_t biased = i + (1U << first_log);
     const auto log = static_cast<unsigned>(std::bit_width(biased)) - 1;
     return pieces_[log - first_log].load(prim::acquire)[biased ^ (1U << log)];
