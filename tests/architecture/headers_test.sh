@@ -32,6 +32,12 @@ expect 0 'within their ceilings'
 printf '#pragma once\nunknown_type x;\n' > "$project/include/heddle/base/bad.hpp"
 expect 1 'heddle/base/bad.hpp does not compile alone'
 expect 1 'heddle/base/bad.hpp does not compile alone' --no-budget
+printf '#pragma once\n#include <chrono>\nstd::vector<std::chrono::seconds> x;\n' \
+  > "$project/include/heddle/base/bad.hpp"
+expect 1 'heddle/base/bad.hpp does not compile alone' --no-budget
+printf '#pragma once\n#include <vector>\n#include <chrono>\nstd::vector<std::chrono::seconds> x;\n' \
+  > "$project/include/heddle/base/bad.hpp"
+expect 0 'compile alone' --no-budget
 printf '#pragma once\nint x;\n' > "$project/include/heddle/base/bad.hpp"
 expect 1 'add this line to budget.txt: heddle/base/bad.hpp 50'
 rm "$project/include/heddle/base/bad.hpp"
