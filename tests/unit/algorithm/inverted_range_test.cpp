@@ -43,13 +43,18 @@ void expect_refusal(const std::string& operation, F call) {
   }
 }
 
+// What is called is written outside of the template: within, each kind of place would have functions of
+// its own, and the compiler an algorithm to make for each of them.
+constexpr auto nothing = [](auto&&...) { ADD_FAILURE() << "it was called"; };
+constexpr auto nought = [](auto&&...) { return 0; };
+constexpr auto first_of = [](auto a, auto) {
+  ADD_FAILURE() << "it was called";
+  return a;
+};
+constexpr auto last_digit_less = [](int a, int b) { return a % 10 < b % 10; };
+
 template <class R, class... Where>
 void expect_that_all_refuse(R backwards, Where&... where) {
-  const auto nothing = [](auto&&...) { ADD_FAILURE() << "it was called"; };
-  const auto first_of = [](auto a, auto) {
-    ADD_FAILURE() << "it was called";
-    return a;
-  };
   using value = std::ranges::range_value_t<R>;
   std::vector<value> out(2);
   expect_refusal("parallel_for_each", [&] { parallel_for_each(where..., backwards, nothing); });
@@ -76,18 +81,15 @@ void expect_that_all_refuse(R backwards, Where&... where) {
     parallel_exclusive_scan(where..., backwards, out.begin(), value(), first_of);
   });
   expect_refusal("map_reduce", [&] {
-    static_cast<void>(heddle::map_reduce<value, int>(where..., backwards, nothing,
-                                                     [](value, const auto&) { return 0; }));
+    static_cast<void>(heddle::map_reduce<value, int>(where..., backwards, nothing, nought));
   });
   expect_refusal("for_each_batch", [&] { for_each_batch(where..., backwards, nothing); });
-  expect_refusal("map_batches",
-                 [&] { map_batches(where..., backwards, [](const auto&) { return 0; }, nothing); });
+  expect_refusal("map_batches", [&] { map_batches(where..., backwards, nought, nothing); });
   if constexpr (std::sortable<std::ranges::iterator_t<R>>) {
     expect_refusal("parallel_sort", [&] { parallel_sort(where..., backwards); });
     expect_refusal("parallel_stable_sort", [&] { parallel_stable_sort(where..., backwards); });
-    expect_refusal("parallel_stable_sort", [&] {
-      parallel_stable_sort(where..., backwards, [](int a, int b) { return a % 10 < b % 10; });
-    });
+    expect_refusal("parallel_stable_sort",
+                   [&] { parallel_stable_sort(where..., backwards, last_digit_less); });
   }
 }
 
