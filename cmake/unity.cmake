@@ -53,6 +53,10 @@ endfunction()
 
 # heddle_join_tests(target): likewise the sources of a test program, some at a time. What costs most
 # here is to compile, again and again, what they instantiate.
+#
+# Which group a source is in depends on its name, so that a new one meets those of one group and moves
+# none. There are 1, 2, 4 or 8 groups, a dozen sources in each at most on average: with more sources the
+# groups are halved, and none meets another that it has not met before.
 set(heddle_tests_not_joined context_test.cpp context_travels_test.cpp per_thread_test.cpp
   queues_test.cpp size_search_test.cpp)
 
@@ -61,12 +65,24 @@ function(heddle_join_tests target)
     return()
   endif()
   get_target_property(sources ${target} SOURCES)
-  foreach(source IN LISTS sources)
-    cmake_path(GET source FILENAME file)
-    if(file IN_LIST heddle_tests_not_joined)
-      set_source_files_properties(${source} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+  list(FILTER sources INCLUDE REGEX "\\.cpp$")
+  list(LENGTH sources count)
+  set(last_group 0)
+  foreach(groups IN ITEMS 2 4 8)
+    math(EXPR held "${groups} / 2 * 12")
+    if(count GREATER held)
+      math(EXPR last_group "${groups} - 1")
     endif()
   endforeach()
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
+  foreach(source IN LISTS sources)
+    cmake_path(GET source FILENAME file)
+    if(NOT file IN_LIST heddle_tests_not_joined)
+      string(MD5 hash ${file})
+      string(SUBSTRING ${hash} 1 1 digit)
+      math(EXPR group "0x${digit} & ${last_group}")
+      set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${group})
+    endif()
+  endforeach()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
   target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
 endfunction()

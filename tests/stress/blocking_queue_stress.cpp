@@ -50,7 +50,7 @@ using queues = testing::Types<heddle::bounded_queue<item<true>>, heddle::bounded
 TYPED_TEST_SUITE(blocking_queue_stress, queues);
 
 // Now and then long enough that others go to sleep.
-void linger(prim::random& dice) {
+void linger_seldom(prim::random& dice) {
   if (dice.below(128) == 0) std::this_thread::yield();
   if (dice.below(1024) == 0) std::this_thread::sleep_for(20us);
 }
@@ -98,7 +98,7 @@ TYPED_TEST(blocking_queue_stress, each_item_arrives_once_and_in_its_producers_or
             ++n;
             ++accepted;
           }
-          linger(dice);
+          linger_seldom(dice);
         }
         if (--producing == 0) queue.close();
         return;
@@ -123,7 +123,7 @@ TYPED_TEST(blocking_queue_stress, each_item_arrives_once_and_in_its_producers_or
           }
         } catch (const heddle::would_starve&) {
         }
-        linger(dice);
+        linger_seldom(dice);
       }
     });
     EXPECT_EQ(accepted, pairs * each);

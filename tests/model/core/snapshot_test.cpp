@@ -27,8 +27,8 @@ struct nobody {
   nobody() { value::alive = 0; }
 };
 
-struct shared : nobody {
-  ~shared() { model::check(value::alive == (current.has_value() ? 1 : 0)); }
+struct snapshot_shared : nobody {
+  ~snapshot_shared() { model::check(value::alive == (current.has_value() ? 1 : 0)); }
 
   void store(int n) { current->store(value(n)); }
   int read() {
@@ -47,7 +47,7 @@ struct shared : nobody {
 // empties the slot relaxed, or is_in_slot, add and take_unread all read slots relaxed.
 TEST(SnapshotModel, AReaderAgainstAnUpdate) {
   holds([] {
-    shared s;
+    snapshot_shared s;
     prim::thread reader([&] {
       const int first = s.read();
       model::check(s.read() >= first);
@@ -64,7 +64,7 @@ TEST(SnapshotModel, AReaderAgainstAnUpdate) {
 // sweep behind that; and when take_unread takes what is in a slot, or forgets what is not.
 TEST(SnapshotModel, AReaderThatStaysLonger) {
   holds([] {
-    shared s;
+    snapshot_shared s;
     {
       auto mine = s.current->read();
       prim::thread writer([&] { s.store(2); });
@@ -85,7 +85,7 @@ TEST(SnapshotModel, TwoReadersAndTwoUpdates) {
   o.stale_reads = 1;
   holds(
       [] {
-        shared s;
+        snapshot_shared s;
         prim::thread reader([&] { s.read(); });
         {
           const auto mine = s.current->read();
@@ -107,7 +107,7 @@ TEST(SnapshotModel, TwoReadersAndTwoUpdates) {
 // empty slot relaxed, and when enter_in fills it relaxed.
 TEST(SnapshotModel, AGuardEndsOnAnotherThread) {
   holds([] {
-    shared s;
+    snapshot_shared s;
     auto mine = s.current->read();
     prim::thread other([&, g = std::move(mine)]() mutable {
       model::check(g->get() == 1);
@@ -125,7 +125,7 @@ TEST(SnapshotModel, AGuardEndsOnAnotherThread) {
 // stores without it; when drop counts relaxed.
 TEST(SnapshotModel, CountedReaders) {
   holds([] {
-    shared s;
+    snapshot_shared s;
     prim::thread reader([&] {
       const auto first = s.current->read();
       const auto second = s.current->read();
@@ -141,7 +141,7 @@ TEST(SnapshotModel, CountedReaders) {
 // A kept value ends beside the update that replaces it. Fails when drop is relaxed.
 TEST(SnapshotModel, AKeptValueEndsBesideAnUpdate) {
   holds([] {
-    shared s;
+    snapshot_shared s;
     prim::thread reader([&] {
       const auto kept = s.current->keep();
       model::check(kept->get() <= 2);
@@ -156,7 +156,7 @@ TEST(SnapshotModel, AKeptValueEndsBesideAnUpdate) {
 // destructor does not look at the slots.
 TEST(SnapshotModel, AGuardOutlivesItsSnapshot) {
   holds([] {
-    shared s;
+    snapshot_shared s;
     std::optional<snapshot::guard> g(s.current->read());
     prim::thread reader([&] {
       model::check((*g)->get() == 1);
@@ -171,7 +171,7 @@ TEST(SnapshotModel, AGuardOutlivesItsSnapshot) {
 // Each update sees the one before. Fails when updates do not take turns.
 TEST(SnapshotModel, UpdatesTakeTurns) {
   holds([] {
-    shared s;
+    snapshot_shared s;
     const auto add = [&] { s.current->update([](const value& v) { return value(v.get() + 1); }); };
     prim::thread other(add);
     add();
@@ -185,7 +185,7 @@ TEST(SnapshotModel, UpdatesTakeTurns) {
 // begin_call does not look whether the listener is gone.
 TEST(SnapshotModel, ASubscriptionEndsBesideAnUpdate) {
   holds([] {
-    shared s;
+    snapshot_shared s;
     prim::cell<int> heard(0);
     auto listening =
         s.current->subscribe([&](const snapshot::kept& now) { heard.set(now->get()); });
@@ -201,7 +201,7 @@ TEST(SnapshotModel, ASubscriptionEndsBesideAnUpdate) {
 // while it ended, and when publish appends behind the lock.
 TEST(SnapshotModel, ListenersHearVersionsInOrder) {
   holds([] {
-    shared s;
+    snapshot_shared s;
     prim::cell<int> heard(1);
     const auto listening = s.current->subscribe([&](const snapshot::kept& now) {
       model::check(static_cast<int>(now.version()) == heard.get() + 1);

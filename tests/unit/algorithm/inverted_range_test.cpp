@@ -43,10 +43,10 @@ void expect_refusal(const std::string& operation, F call) {
   }
 }
 
-// What is called is written outside of the template: within, each kind of place would have functions of
-// its own, and the compiler an algorithm to make for each of them.
-constexpr auto nothing = [](auto&&...) { ADD_FAILURE() << "it was called"; };
-constexpr auto nought = [](auto&&...) { return 0; };
+// What is called is written outside of the template: within, each kind of place would have
+// functions of its own, and the compiler an algorithm to make for each of them.
+constexpr auto never_called = [](auto&&...) { ADD_FAILURE() << "it was called"; };
+constexpr auto always_zero = [](auto&&...) { return 0; };
 constexpr auto first_of = [](auto a, auto) {
   ADD_FAILURE() << "it was called";
   return a;
@@ -57,9 +57,10 @@ template <class R, class... Where>
 void expect_that_all_refuse(R backwards, Where&... where) {
   using value = std::ranges::range_value_t<R>;
   std::vector<value> out(2);
-  expect_refusal("parallel_for_each", [&] { parallel_for_each(where..., backwards, nothing); });
   expect_refusal("parallel_for_each",
-                 [&] { parallel_for_each(where..., backwards, nothing, {.grain = 1}); });
+                 [&] { parallel_for_each(where..., backwards, never_called); });
+  expect_refusal("parallel_for_each",
+                 [&] { parallel_for_each(where..., backwards, never_called, {.grain = 1}); });
   expect_refusal("parallel_transform",
                  [&] { parallel_transform(where..., backwards, out.begin(), std::negate<>{}); });
   expect_refusal("parallel_reduce", [&] {
@@ -81,10 +82,12 @@ void expect_that_all_refuse(R backwards, Where&... where) {
     parallel_exclusive_scan(where..., backwards, out.begin(), value(), first_of);
   });
   expect_refusal("map_reduce", [&] {
-    static_cast<void>(heddle::map_reduce<value, int>(where..., backwards, nothing, nought));
+    static_cast<void>(
+        heddle::map_reduce<value, int>(where..., backwards, never_called, always_zero));
   });
-  expect_refusal("for_each_batch", [&] { for_each_batch(where..., backwards, nothing); });
-  expect_refusal("map_batches", [&] { map_batches(where..., backwards, nought, nothing); });
+  expect_refusal("for_each_batch", [&] { for_each_batch(where..., backwards, never_called); });
+  expect_refusal("map_batches",
+                 [&] { map_batches(where..., backwards, always_zero, never_called); });
   if constexpr (std::sortable<std::ranges::iterator_t<R>>) {
     expect_refusal("parallel_sort", [&] { parallel_sort(where..., backwards); });
     expect_refusal("parallel_stable_sort", [&] { parallel_stable_sort(where..., backwards); });

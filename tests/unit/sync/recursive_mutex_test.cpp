@@ -18,14 +18,14 @@ using namespace std::chrono_literals;
 template <class M>
 class recursive_mutex_requirements : public testing::Test {};
 using both = testing::Types<std::recursive_timed_mutex, heddle::recursive_mutex>;
-class names_of_both {
+class names_of_recursive {
  public:
   template <class T>
   static std::string GetName(int) {
     return std::is_same_v<T, heddle::recursive_mutex> ? "heddle" : "std";
   }
 };
-TYPED_TEST_SUITE(recursive_mutex_requirements, both, names_of_both);
+TYPED_TEST_SUITE(recursive_mutex_requirements, both, names_of_recursive);
 
 template <class M>
 bool others_can_have(M& m) HEDDLE_NO_THREAD_SAFETY_ANALYSIS {
