@@ -1,8 +1,8 @@
 # Tests of the command. Scripts get the path of the command in HEDDLE, the folder of the helper
 # programs (cli/helpers/*.cpp, compiled plainly) in HEDDLE_HELPERS, and run in a folder of their own
 # that is emptied first. A line "# timeout: SECONDS" in the script replaces the 120 seconds a script
-# may take, and "# processors: N" says how many processors it keeps busy. Scripts mostly wait, so they
-# begin first.
+# may take, and "# processors: N" the one processor that it keeps busy: 0 for one that mostly waits,
+# which runs beside tests that keep all of them busy. Scripts begin first.
 
 file(GLOB cli_helpers CONFIGURE_DEPENDS cli/helpers/*.cpp)
 foreach(source IN LISTS cli_helpers)
@@ -28,13 +28,18 @@ function(add_cli_test name script)
   cmake_path(ABSOLUTE_PATH script)
   cli_script_setting(timeout ${script} timeout 120)
   cli_script_setting(processors ${script} processors 1)
+  if(processors EQUAL 0)
+    set(slots 1)
+  else()
+    math(EXPR slots "2 * ${processors}")
+  endif()
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${script})
   set(folder ${CMAKE_CURRENT_BINARY_DIR}/cli/${name})
   add_test(NAME cli.${name}
     COMMAND bash -c "rm -rf \"$1\" && mkdir -p \"$1\" && cd \"$1\" && exec bash \"$2\""
             cli ${folder} ${script})
   set_tests_properties(cli.${name} PROPERTIES
-    LABELS cli TIMEOUT ${timeout} PROCESSORS ${processors} SKIP_RETURN_CODE 77 COST 1
+    LABELS cli TIMEOUT ${timeout} PROCESSORS ${slots} SKIP_RETURN_CODE 77 COST 1
     ENVIRONMENT "HEDDLE=$<TARGET_FILE:heddle_command>;HEDDLE_HELPERS=${CMAKE_CURRENT_BINARY_DIR}/cli/helpers")
 endfunction()
 

@@ -1,4 +1,5 @@
 # What cannot work gets one clear line and a right status; nothing is lost in silence.
+# processors: 0
 . "$(dirname "$0")/lib.sh"
 
 # Wrong command lines.

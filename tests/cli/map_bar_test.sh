@@ -1,4 +1,5 @@
 # --bar: on a terminal only, honest about what is not known, and out of the way of output.
+# processors: 0
 . "$(dirname "$0")/lib.sh"
 
 map 0 --bar -k echo ::: 1 2 3

@@ -1,4 +1,5 @@
 # The joblog: GNU parallel's columns, written line by line, and runs that go on from it.
+# processors: 0
 . "$(dirname "$0")/lib.sh"
 
 header=$'Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand'

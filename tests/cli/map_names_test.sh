@@ -1,5 +1,6 @@
 # Any byte in a name is safe: with the command run directly, and inside --shell.
 # After the tests SPCCHAR, COMPOSED, ONEREP and INPUTSIZE of man parallel_alternatives.
+# processors: 0
 . "$(dirname "$0")/lib.sh"
 
 every_byte=$(for i in $(seq 1 255); do printf '\\%03o' "$i"; done)

@@ -1,4 +1,5 @@
 # --retries, --delay and what they leave in log and report.
+# processors: 0
 . "$(dirname "$0")/lib.sh"
 
 # Fails until its file has as many lines as its name says.

@@ -1,6 +1,6 @@
 # Jobs that take too long, runs that are interrupted, and what is left of them: nothing.
 # After the test CLEANUP of man parallel_alternatives.
-# processors: 2
+# processors: 0
 . "$(dirname "$0")/lib.sh"
 
 # A job that leaves word of its processes: itself and a child that ignores SIGTERM when told so.
