@@ -67,15 +67,14 @@ TEST(parallel_reduce, of_nothing_is_init) {
 }
 
 TEST(parallel_transform_reduce, transforms_each_element_once) {
-  at_every_place([](auto&... where) {
+  const auto count_call = [](int& c) {
+    ++c;
+    return std::string("four").size();
+  };
+  at_every_place([&](auto&... where) {
     std::vector<int> calls(300);
-    const std::size_t length =
-        parallel_transform_reduce(where..., calls, std::size_t{0}, std::plus<>{},
-                                  [](int& c) {
-                                    ++c;
-                                    return std::string("four").size();
-                                  },
-                                  {.grain = 20});
+    const std::size_t length = parallel_transform_reduce(where..., calls, std::size_t{0},
+                                                         std::plus<>{}, count_call, {.grain = 20});
     EXPECT_EQ(length, 1200U);
     EXPECT_EQ(std::count(calls.begin(), calls.end(), 1), 300);
   });
@@ -104,15 +103,15 @@ TEST(parallel_reduce, leaves_nothing_behind_when_something_throws) {
     heddle_test::counted alive;
     int value = 0;
   };
-  at_every_place([](auto&... where) {
+  const auto add = [](counted_sum a, const counted_sum& b) {
+    if (a.value < 0 || b.value < 0) throw std::range_error("sum");
+    a.value += b.value;
+    return a;
+  };
+  const auto make = [](int n) { return counted_sum{{}, n}; };
+  at_every_place([&](auto&... where) {
     std::vector<int> numbers(1000, 1);
     numbers[700] = -1;
-    const auto add = [](counted_sum a, const counted_sum& b) {
-      if (a.value < 0 || b.value < 0) throw std::range_error("sum");
-      a.value += b.value;
-      return a;
-    };
-    const auto make = [](int n) { return counted_sum{{}, n}; };
     EXPECT_THROW(static_cast<void>(parallel_transform_reduce(where..., numbers, counted_sum{}, add,
                                                              make, {.grain = 10})),
                  std::range_error);

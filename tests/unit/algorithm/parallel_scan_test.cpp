@@ -74,10 +74,10 @@ TEST(parallel_scan, of_many_numbers) {
 
 TEST(parallel_scan, rethrows_what_the_operation_throws) {
   const heddle_test::unhandled_log log;
-  at_every_place([](auto&... where) {
+  const auto op = [](int a, int b) { return a < 100 ? a + b : throw std::overflow_error("sum"); };
+  at_every_place([&](auto&... where) {
     const std::vector<int> in(500, 1);
     std::vector<int> out(500);
-    const auto op = [](int a, int b) { return a < 100 ? a + b : throw std::overflow_error("sum"); };
     EXPECT_THROW(parallel_inclusive_scan(where..., in, out.begin(), op, {.grain = 5}),
                  std::overflow_error);
     EXPECT_THROW(parallel_exclusive_scan(where..., in, out.begin(), 0, op), std::overflow_error);

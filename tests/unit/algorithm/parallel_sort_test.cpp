@@ -96,12 +96,13 @@ TEST(parallel_sort, everywhere) {
   const std::vector<int> values = random_values(50'000, 10'000);
   std::vector<int> expected = values;
   std::sort(expected.begin(), expected.end());
+  const auto greater = [](int a, int b) { return a > b; };
   at_every_place([&](auto&... where) {
     std::vector<int> own = values;
     parallel_sort(where..., own);
     EXPECT_EQ(own, expected);
     std::vector<int> down = values;
-    parallel_stable_sort(where..., down, [](int a, int b) { return a > b; });
+    parallel_stable_sort(where..., down, greater);
     EXPECT_TRUE(std::equal(down.rbegin(), down.rend(), expected.begin()));
   });
 }
@@ -149,12 +150,12 @@ struct card {
 
 TEST(parallel_stable_sort, keeps_the_order_of_equals_everywhere) {
   const heddle_test::watchdog dog;
-  at_every_place([](auto&... where) {
+  const auto lower_rank = [](const card& a, const card& b) { return a.rank < b.rank; };
+  at_every_place([&](auto&... where) {
     for (const std::size_t size : {20UL, 100UL, 5'000UL, 30'000UL}) {
       std::vector<card> cards;
       for (const int rank : random_values(size, 50)) cards.push_back({rank, cards.size()});
-      parallel_stable_sort(where..., cards,
-                           [](const card& a, const card& b) { return a.rank < b.rank; });
+      parallel_stable_sort(where..., cards, lower_rank);
       ASSERT_TRUE(std::is_sorted(cards.begin(), cards.end(), [](const card& a, const card& b) {
         return std::pair(a.rank, a.number) < std::pair(b.rank, b.number);
       }));

@@ -23,12 +23,12 @@ using heddle_test::workers;
 
 TEST(parallel_transform, writes_what_std_transform_does_everywhere) {
   const heddle_test::watchdog dog;
-  at_every_place([](auto&... where) {
+  const auto f = [](int i) { return 3L * i; };
+  at_every_place([&](auto&... where) {
     for (const std::size_t size : interesting_sizes()) {
       std::vector<int> in(size);
       std::iota(in.begin(), in.end(), 1);
       std::vector<long> expected(size);
-      const auto f = [](int i) { return 3L * i; };
       std::transform(in.begin(), in.end(), expected.begin(), f);
       for (const std::size_t grain : {0UL, 1UL, 10UL}) {
         std::vector<long> out(size + 1, -1);
@@ -59,11 +59,11 @@ TEST(parallel_transform, to_values_that_can_only_be_moved) {
 
 TEST(parallel_transform, rethrows_and_leaves_what_was_written) {
   const heddle_test::unhandled_log log;
-  at_every_place([](auto&... where) {
+  const auto f = [](int i) { return i != 0 ? i : throw std::domain_error("zero"); };
+  at_every_place([&](auto&... where) {
     std::vector<int> in(100, 1);
     in[50] = 0;
     std::vector<int> out(100);
-    const auto f = [](int i) { return i != 0 ? i : throw std::domain_error("zero"); };
     EXPECT_THROW(parallel_transform(where..., in, out.begin(), f, {.grain = 1}), std::domain_error);
     EXPECT_EQ(out[50], 0);
   });

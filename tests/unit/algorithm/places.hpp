@@ -33,7 +33,9 @@ inline heddle::thread_pool_options workers(unsigned n) {
 }
 
 // Calls body(where...) in each way there is: without a place on this thread and on workers, with a
-// pool from outside and inside, with executors of all kinds.
+// pool from outside and inside, with executors of all kinds. What body hands to an algorithm is
+// better made outside of it: a lambda within is another one for each kind of `where`, and so is the
+// algorithm.
 template <class Body>
 void at_every_place(Body body) {
   {
