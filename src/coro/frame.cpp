@@ -26,6 +26,22 @@ class run_scope {
   void* const before_;
 };
 
+// A task that is refused goes on in the turn of a thread that discards. What it gives to somebody
+// who accepts nothing is discarded at once inside of this scope, and not behind that turn: it may
+// wait for that. What had begun still waits for its own turn.
+class discards_at_once {
+ public:
+  discards_at_once() noexcept : before_(std::exchange(turn(), nullptr)) {}
+  ~discards_at_once() { turn() = before_; }
+  discards_at_once(const discards_at_once&) = delete;
+  discards_at_once& operator=(const discards_at_once&) = delete;
+
+ private:
+  static void*& turn() noexcept { return prim::thread_value(prim::thread_slot::discarding); }
+
+  void* const before_;
+};
+
 }  // namespace
 
 bool task_run::find_lane(executor_ref home) noexcept {
@@ -66,7 +82,12 @@ void task_frame::act(job* j, verb v) noexcept {
   auto& self = static_cast<task_frame&>(frame_place::of(j));
   if (v == verb::run) {
     std::destroy_at(&self.as_posted);
-    self.run_here();
+    if (self.refused_) [[unlikely]] {
+      const discards_at_once inside;
+      self.run_here();
+    } else {
+      self.run_here();
+    }
   } else if (v == verb::discard) {
     // The task has begun, and must come to an end: the await throws.
     self.refused_ = true;

@@ -274,6 +274,36 @@ TEST(coro_spawn, a_waiting_worker_begins_the_task_itself) {
   EXPECT_TRUE(outer.get());
 }
 
+// It goes on in the middle of the opener's discarding, but not of a turn of its own.
+TEST(coro_spawn, a_refused_task_may_wait_for_what_it_gives_away_in_vain) {
+  thread_pool pool(1);
+  const heddle_test::pool_watchdog dog(pool);
+  manual_reset_event gate;
+  int in_vain = 0;
+  const auto body = [&]() -> task<> {
+    try {
+      co_await gate;
+    } catch (const cancelled&) {
+    }
+    try {
+      spawn(pool, where_am_i()).get();
+    } catch (const cancelled&) {
+      ++in_vain;
+    }
+    try {
+      heddle::submit(pool, [] {}).get();
+    } catch (const cancelled&) {
+      ++in_vain;
+    }
+  };
+  auto refused = spawn(pool, body());
+  pool.wait_idle();
+  pool.shutdown();
+  gate.set();
+  refused.get();
+  EXPECT_EQ(in_vain, 2);
+}
+
 TEST(coro_spawn, of_a_task_that_is_not_valid_is_refused) {
   thread_pool pool(1);
   EXPECT_THROW(static_cast<void>(spawn(pool, task<int>())), heddle::no_state);
