@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 #include <new>
 #include <optional>
@@ -6,11 +7,20 @@
 
 #include <heddle/base/unhandled.hpp>
 #include <heddle/coro/frame.hpp>
+#include <heddle/exec/retain_executor.hpp>
 
 namespace heddle::inline HEDDLE_ABI::detail {
 
-// What there is once a child has failed, or somebody wanted to hear of it.
+// What there is once a child has failed, or somebody wanted to hear of it, or the parent has left
+// its children behind on an executor that it had kept for them.
 struct task_frame::trouble {
+  trouble() = default;
+  ~trouble() {
+    for (const executor_ref where : left) release_executor(where);
+  }
+  trouble(const trouble&) = delete;
+  trouble& operator=(const trouble&) = delete;
+
   struct forward {
     prim::stop_source& to;
     // A copy, for the parent may end in the call.
@@ -21,6 +31,7 @@ struct task_frame::trouble {
   prim::stop_source source;
   const prim::stop_token token = source.get_token();
   std::optional<prim::stop_callback<forward>> parents_stop;
+  std::vector<executor_ref> left;  // the parent's own; retained
 };
 
 // By a worker at the top of its loop. One that waits in the middle of a task must not take up what
@@ -190,6 +201,14 @@ void task_frame::make_trouble() {
       word, reinterpret_cast<std::uintptr_t>(made.get()) | word, prim::acq_rel, prim::acquire));
   trouble* const all = made.release();
   if ((word & failed_child) != 0) prim::stop_source(all->source).request_stop();
+}
+
+void task_frame::keep_executor_for_children() {
+  if ((holds_ & own_executor) == 0 || !forks_ || nobody_was_taken()) return;
+  std::vector<executor_ref>& left = find_trouble().left;
+  if (std::ranges::find(left, executor_) != left.end()) return;
+  left.push_back(executor_);
+  retain_executor(executor_);
 }
 
 const prim::stop_token* stopped_by::parents_token() const {

@@ -5,6 +5,7 @@
 
 #include <heddle/base/errors.hpp>
 #include <heddle/base/task_scope.hpp>
+#include <heddle/exec/retain_executor.hpp>
 #include <heddle/future/state.hpp>
 
 namespace heddle::inline HEDDLE_ABI::detail {
@@ -113,13 +114,25 @@ std::coroutine_handle<> task_frame::end_from(executor_ref from) noexcept {
 // The one in which the task began is kept: a scope of the task's puts it back at its end.
 void task_frame::set_context(context_ref other) noexcept {
   if (other != nullptr) other->retain(other);
-  if (!has_changed_context_) {
-    has_changed_context_ = true;
+  if ((holds_ & first_context) == 0) {
+    holds_ |= first_context;
     first_context_ = context_;
   } else if (context_ != nullptr) {
     context_->release(context_);
   }
   context_ = other;
+}
+
+void task_frame::keep_executor(executor_ref before) noexcept {
+  if ((holds_ & own_executor) != 0) release_executor(before);
+  holds_ |= own_executor;
+}
+
+void task_frame::let_go() noexcept {
+  if ((holds_ & first_context) != 0 && first_context_ != nullptr) {
+    first_context_->release(first_context_);
+  }
+  if ((holds_ & own_executor) != 0) release_executor(executor_);
 }
 
 void task_frame::throw_refused() {

@@ -161,6 +161,7 @@ pool_core& pool_core::successor() {
         options_ = std::move(options);
         throw;
       }
+      made->retain();  // what refers to this core is posted there, also when that pool has ended
       successor_.store(made, prim::release);
     }
   }

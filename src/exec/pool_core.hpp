@@ -33,6 +33,8 @@ class worker;
 // Posts to the pool_core at `self`; as part of an executor_ref it marks work that waiters may help
 // with.
 void pool_executor_post(void* self, job* j) noexcept;
+// Null where the executor is no pool's.
+pool_core* core_behind(executor_ref where) noexcept;
 
 // The right to run tasks: N of them, whatever the number of threads. Its deque, tick and owned
 // counters are used by the thread that holds it; holding passes from thread to thread under the
@@ -332,9 +334,12 @@ class pool_core {
   prim::atomic<bool> stopping_{false};  // set under the sleep mutex
   prim::atomic<unsigned> limit_{0};     // slots that may run tasks; set under the sleep mutex
   prim::stop_source stop_;
-  prim::atomic<unsigned> references_{1};  // the pool, each thread, and who posts from elsewhere
 
-  std::unique_ptr<pool_sizer> sizer_;  // of an adaptive pool
+  // The pool, each thread, each task and strand that goes on here, and who posts from elsewhere;
+  // in a child that has it as a successor, the core before it.
+  alignas(destructive_interference) prim::atomic<std::size_t> references_{1};
+
+  alignas(destructive_interference) std::unique_ptr<pool_sizer> sizer_;  // of an adaptive pool
   booking_mutex sleep_mutex_{*this};
   // Idle slots; the last one to sleep is woken first, and one with a thread before one without.
   slot* idle_ HEDDLE_GUARDED_BY(sleep_mutex_) = nullptr;

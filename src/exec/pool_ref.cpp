@@ -70,9 +70,16 @@ void discard_all(job* first) noexcept {
 
 }  // namespace
 
+pool_core* core_behind(executor_ref where) noexcept {
+  const bool is_pool = where.post_job == &pool_executor_post || where.post_job == &post_from_placed;
+  return is_pool ? static_cast<pool_core*>(where.self) : nullptr;
+}
+
 pool_ref::pool_ref(thread_pool_options options) : core_(new pool_core(std::move(options))) {}
 
+// Tasks may still keep the core, or that of the parent process, and are refused.
 pool_ref::~pool_ref() {
+  core_->close_unused();
   pool_core* const current = core_->current_if_made();
   if (current != core_) core_->abandon();
   if (current != nullptr) current->destroy();

@@ -215,6 +215,12 @@ void pool_core::destroy() noexcept {
       if (w->thread.joinable()) w->thread.detach();
     }
     if (sizer_ != nullptr) sizer_->let_go();
+  } else {
+    // Nobody calls them any more. Tasks may keep the core, but not what the program has in here.
+    options_.on_resize = {};
+    options_.on_worker_start = {};
+    options_.on_worker_stop = {};
+    options_.on_stuck = {};
   }
   release();
 }

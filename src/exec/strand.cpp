@@ -1,9 +1,11 @@
+#include <heddle/exec/retain_executor.hpp>
 #include <heddle/exec/strand.hpp>
 #include <heddle/prim/atomic.hpp>
 #include <heddle/prim/cell.hpp>
 #include <heddle/prim/limits.hpp>
 
 #include "running_scope.hpp"
+#include "strand_access.hpp"
 
 namespace heddle::inline HEDDLE_ABI {
 namespace detail {
@@ -11,11 +13,16 @@ namespace detail {
 // One word says whether the strand is at work, and holds what was posted meanwhile. The job that
 // does the work on the executor below is the core itself. Protocol: docs/protocols/strand.md.
 //
-// References: one for each strand object, and one for the work, from the post that finds the strand
-// idle until it is idle again.
+// References: one for each strand object and each task that goes on here, and one for the work,
+// from the post that finds the strand idle until it is idle again. The core keeps what is below.
 class strand_core final : public job {
  public:
-  explicit strand_core(executor_ref below) noexcept : job(&act), below_(below) {}
+  explicit strand_core(executor_ref below) noexcept : job(&act), below_(below) {
+    retain_executor(below_);
+  }
+  ~strand_core() { release_executor(below_); }
+  strand_core(const strand_core&) = delete;
+  strand_core& operator=(const strand_core&) = delete;
 
   void retain() noexcept { references_.fetch_add(1, prim::relaxed); }
   void release() noexcept {
@@ -104,6 +111,9 @@ class strand_core final : public job {
   prim::atomic<int> references_{1};
   prim::cell<job*> oldest_{nullptr};  // taken and not yet run, oldest first; the worker's own
 };
+
+void strand_access::retain(strand_core& core) noexcept { core.retain(); }
+void strand_access::release(strand_core& core) noexcept { core.release(); }
 
 }  // namespace detail
 

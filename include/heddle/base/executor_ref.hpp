@@ -8,7 +8,8 @@
 namespace heddle::inline HEDDLE_ABI {
 
 // A borrowed reference to an executor: two words, copied freely, compares by identity.
-// Requires: the executor outlives every use of the reference.
+// Requires: the executor outlives every use of the reference. (Coroutines keep what they need of a
+// pool or strand on which they go on.)
 struct executor_ref {
   // Takes the job over: it is given exactly one verb, now or later, on this thread or another.
   // An executor that no longer accepts work discards it. Never throws.

@@ -270,6 +270,11 @@ class HEDDLE_API task_frame : private frame_place {
   }
   // From now on it belongs to another executor.
   void move_to(executor_ref where) noexcept { executor_ = where; }
+  // By a task that has moved away from `before`: it keeps the executor that it is on now, for which
+  // there is a reference, and no longer the other one, unless that was kept for it from above.
+  void keep_executor(executor_ref before) noexcept;
+  // By one that is about to move: its children may still be where it is. Throws std::bad_alloc.
+  void keep_executor_for_children();
   // By a run: the body has ended before, and the last child behind it.
   std::coroutine_handle<> end_in_run() noexcept {
     context_of_this_thread() = context_;
@@ -332,8 +337,8 @@ class HEDDLE_API task_frame : private frame_place {
   ~task_frame() {
     if (context_ != nullptr) [[unlikely]]
       context_->release(context_);
-    if (has_changed_context_ && first_context_ != nullptr) [[unlikely]]
-      first_context_->release(first_context_);
+    if (holds_ != 0) [[unlikely]]
+      let_go();
     if (failed_) [[unlikely]]
       std::destroy_at(&error_or_value.error);
     if (forks_) {
@@ -451,6 +456,11 @@ class HEDDLE_API task_frame : private frame_place {
   }
   void set_context(context_ref other) noexcept;
 
+  // What few tasks have, and give back when they go.
+  static constexpr std::uint8_t first_context = 1;
+  static constexpr std::uint8_t own_executor = 2;  // a reference to it, since it has moved there
+  void let_go() noexcept;
+
   // NOLINTBEGIN(readability-identifier-naming): what is in them is private, too
   union {
     executor_ref executor_;
@@ -476,7 +486,7 @@ class HEDDLE_API task_frame : private frame_place {
  private:
   bool forks_ = false;
   bool failed_ = false;
-  bool has_changed_context_ = false;
+  std::uint8_t holds_ = 0;
   bool refused_ = false;
   bool waits_at_end_ = false;
   prim::atomic<bool> is_left_{false};

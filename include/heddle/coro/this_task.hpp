@@ -48,7 +48,9 @@ inline auto get_stop_token() noexcept {
   });
 }
 
-// co_await get_executor(): where the task runs, and goes on after its waits.
+// co_await get_executor(): where the task runs, and goes on after its waits. A pool's or strand's
+// may be used until the task has moved on by schedule_on, or has ended; that of a spawned task
+// until that has ended.
 inline auto get_executor() noexcept {
   return heddle::detail::frame_question<executor_ref>(
       [](const heddle::detail::task_frame& t) { return t.executor(); });

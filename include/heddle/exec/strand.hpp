@@ -15,15 +15,17 @@ namespace heddle::inline HEDDLE_ABI {
 
 namespace detail {
 class strand_core;
-}
+struct strand_access;
+}  // namespace detail
 
 // An executor on top of another one. Its jobs run there, never two at the same time, in the order
 // in which they were posted; whoever posts does not wait, and no thread waits for a job's turn. So
 // data that only jobs of one strand touch needs no lock.
 //
 // A copy is the same strand. Jobs that were accepted run even when every copy is gone.
-// Requires: the executor below outlives the strand's jobs; a strand, or a copy, outlives every use
-// of its executor(), its own jobs' uses excepted.
+// Requires: the executor below, unless it is a pool or a strand, outlives the strand's jobs; a
+// strand, or a copy, outlives every use of its executor(), its own jobs' uses excepted, and those
+// of coroutines that go on here.
 //
 // Thread-safety: every member from any thread.
 // Memory ordering: what a job did happened before the next job begins; what happened before the
@@ -33,8 +35,8 @@ class strand_core;
 // worker a spare stands in. No waiter runs a strand's job ahead of its turn.)
 // Fairness: after 32 jobs in a row the strand goes to the end of the executor's queue, if that has
 // one, so that it does not keep a worker from others.
-// Shutdown: when the executor below discards what it is given, so does the strand: the futures are
-// cancelled, nothing is lost.
+// Shutdown: when the executor below discards what it is given, as a pool does that has been shut
+// down or destroyed, so does the strand: the futures are cancelled, nothing is lost.
 // After fork: a strand that was at work in the parent runs nothing in the child.
 // Complexity: posting is lock-free, with one exchange; a strand that has work to do costs the
 // executor below one job for up to 32 of its own.
@@ -85,6 +87,8 @@ class HEDDLE_API strand {
   friend bool operator==(const strand&, const strand&) = default;
 
  private:
+  friend detail::strand_access;
+
   static detail::strand_core* make(executor_ref below);
   static void accept(void* self, job* j) noexcept;
 

@@ -44,6 +44,7 @@ void end_of_process(thread_pool& pool);
 // Thread-safety: every member from any thread, workers included, but for the destructor, which
 // nobody may race with.
 // Waiting inside a task never starves the pool: see docs/contracts.md for its promises.
+// Coroutines that wait elsewhere may outlive the pool: see coro::spawn.
 // Tasks must not throw out of destructors. A callable and its arguments are copied or moved into
 // the task and destroyed before its future is ready.
 // After fork the child has a pool of the same options with workers of its own, from its first use
