@@ -7,8 +7,8 @@
 namespace heddle::inline HEDDLE_ABI::prim {
 
 #if !HEDDLE_MODEL
-// For programs that are not under AddressSanitizer: always null.
-constinit thread_local detail::cell_shelf* detail::my_shelves = nullptr;
+// For programs that are not under AddressSanitizer: takes nothing, and has nothing.
+constinit thread_local detail::cell_list detail::my_lists[listed_sizes] = {};
 #endif
 
 void* allocate_cell(std::size_t bytes, std::size_t alignment) { return allocate(bytes, alignment); }
@@ -35,7 +35,7 @@ detail::cell_statistics detail::read_cell_statistics() noexcept { return {}; }
 
 namespace heddle::inline HEDDLE_ABI::prim {
 
-constinit thread_local detail::cell_shelf* detail::my_shelves = nullptr;
+constinit thread_local detail::cell_list detail::my_lists[listed_sizes] = {};
 
 namespace {
 
@@ -47,7 +47,6 @@ using detail::cell_heap;
 
 void thread_ends(thread_exit_hook*) noexcept {
   thread_has_ended = true;
-  detail::my_shelves = nullptr;
   std::exchange(my_heap, nullptr)->retire();
 }
 
@@ -83,7 +82,7 @@ cell_heap* settle() {
     heap.give_up();
     return nullptr;
   }
-  detail::my_shelves = heap.shelves();
+  heap.take_lists(detail::my_lists);
   return my_heap = &heap;
 }
 

@@ -55,8 +55,15 @@ cell_heap& cell_heap::claim(thread_exit_hook::function at_end) {
   return *h;
 }
 
+void cell_heap::take_lists(cell_list* lists) noexcept {
+  lists_ = lists;
+  for (std::size_t size = 0; size < listed_sizes; ++size) lists_[size].room = most_listed;
+}
+
 void cell_heap::retire() noexcept {
-  for (shelf& s : shelves_) spill(s, s.count);
+  spill_all();
+  for (std::size_t size = 0; size < listed_sizes; ++size) lists_[size].room = 0;
+  lists_ = nullptr;
   tidy_up();
   give_up();
 }
@@ -258,8 +265,35 @@ void cell_heap::absorb(shelf& s, unsigned bundles) noexcept {
   }
 }
 
+// Puts what is listed on its shelf: all of it, or the cells of other heaps.
+void cell_heap::shelve_list(std::size_t size, bool own_too) noexcept {
+  if (lists_ == nullptr || size >= listed_sizes) return;
+  cell_list& list = lists_[size];
+  shelf& s = shelves_[size];
+  void** link = &list.first;
+  while (void* const cell = *link) {
+    if (!own_too && cell_slab::of(cell).owner == this) {
+      link = static_cast<void**>(cell);
+      continue;
+    }
+    *link = *static_cast<void**>(cell);
+    ++list.room;
+    if (s.count == most_ready) spill(s, spilled);
+    s.push_ready(cell);
+  }
+}
+
+void cell_heap::spill_all() noexcept {
+  for (std::size_t size = 0; size < cell_sizes; ++size) {
+    shelve_list(size, true);
+    spill(shelves_[size], shelves_[size].count);
+  }
+}
+
 void cell_heap::flush() noexcept {
-  for (shelf& s : shelves_) {
+  for (std::size_t size = 0; size < cell_sizes; ++size) {
+    shelf& s = shelves_[size];
+    shelve_list(size, false);
     // The cells of others first, which is where spill() begins.
     std::array<void*, most_ready> own;
     unsigned foreign = 0;
@@ -288,10 +322,8 @@ void cell_heap::tick(unsigned events) noexcept {
 // Slabs that were free all the time are not needed: half of them go.
 void cell_heap::end_epoch() noexcept {
   let_go((least_free_ + 1) / 2);
-  for (shelf& s : shelves_) {
-    spill(s, s.count);
-    absorb(s, absorbed_an_epoch);
-  }
+  spill_all();
+  for (shelf& s : shelves_) absorb(s, absorbed_an_epoch);
   least_free_ = free_count_;
   events_ = 0;
 }

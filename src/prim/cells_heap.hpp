@@ -16,8 +16,20 @@
 namespace heddle::inline HEDDLE_ABI::prim::detail {
 
 inline constexpr std::size_t slab_bytes = std::size_t{1} << 21;
+inline constexpr std::size_t cell_sizes = largest_cell / cell_unit;
 
 class cell_heap;
+
+// The line of a cell may lie with the thread that freed it; whoever gets the cell will write it.
+inline void prefetch_for_write(void* line) noexcept {
+#if defined(__x86_64__)
+  // Any 64-bit processor knows the instruction, or skips it; compilers for all of them do not use
+  // it.
+  asm volatile("prefetchw (%0)" : : "r"(line));
+#else
+  __builtin_prefetch(line, 1);
+#endif
+}
 
 // Free cells of one slab, noted down in the first of them: the others are not touched, so that
 // their lines need not travel to be freed, nor be read to be handed out.
@@ -68,6 +80,39 @@ constexpr unsigned cells_in_slab(std::size_t size) noexcept {
   return static_cast<unsigned>((slab_bytes - slab_header) / ((size + 1) * cell_unit));
 }
 
+class slab_list {
+ public:
+  cell_slab* front() const noexcept { return front_; }
+  inline void push_front(cell_slab& s) noexcept;
+  inline void remove(cell_slab& s) noexcept;
+
+ private:
+  cell_slab* front_ = nullptr;
+};
+
+// A thread's cells of one size.
+struct alignas(cell_unit) cell_shelf {
+  static constexpr unsigned pads = 8;  // how far ahead lines are asked for
+  static constexpr unsigned most_ready = 84;
+
+  void* pop_ready() noexcept {
+    void** const top = &ready[pads + --count];
+    prefetch_for_write(*(top - pads));
+    return *top;
+  }
+  void push_ready(void* cell) noexcept { ready[pads + count++] = cell; }
+
+  unsigned count = 0;
+  unsigned turns = 0;            // of refilling since `taken` came
+  cell_bundle* taken = nullptr;  // came back, and not yet looked at
+  cell_slab* carving = nullptr;  // where cells are handed out for the first time
+  slab_list empty;               // slabs without bundles
+  slab_list partial;             // slabs with bundles
+  std::array<void*, pads + most_ready> ready{};
+
+  alignas(cell_unit) returned_stack<cell_bundle> returned;
+};
+
 inline void slab_list::push_front(cell_slab& s) noexcept {
   s.previous = nullptr;
   s.next = front_;
@@ -105,8 +150,9 @@ class cell_heap final : public thread_exit_hook {
     s.push_ready(cell);
   }
 
-  // For the inlined ways in.
-  cell_shelf* shelves() noexcept { return shelves_.data(); }
+  // Of the thread that has claimed the heap to keep it: what its inlined ways put there is the
+  // heap's to give back, too.
+  void take_lists(cell_list* lists) noexcept;
 
   // Frees a cell for a thread that has no heap.
   static void return_one(std::size_t size, void* cell) noexcept;
@@ -137,6 +183,8 @@ class cell_heap final : public thread_exit_hook {
   void carve(shelf& s, std::size_t size);
   cell_slab& fresh_slab(std::size_t size);
 
+  void shelve_list(std::size_t size, bool own_too) noexcept;
+  void spill_all() noexcept;
   void spill(shelf& s, unsigned n) noexcept;
   void put_away(cell_bundle* b) noexcept;
   void set_free(cell_slab& s) noexcept;
@@ -149,6 +197,7 @@ class cell_heap final : public thread_exit_hook {
   void let_go(unsigned slabs) noexcept;
 
   std::array<shelf, cell_sizes> shelves_;
+  cell_list* lists_ = nullptr;  // of the first sizes
 
   slab_list free_;  // slabs of no size
   unsigned free_count_ = 0;

@@ -26,7 +26,7 @@ HEDDLE_API void* allocate_cell(std::size_t bytes, std::size_t alignment);
 HEDDLE_API void deallocate_cell(void* memory, std::size_t bytes, std::size_t alignment) noexcept;
 
 // Gives back to other threads' heaps what the calling thread has freed of theirs: for a thread that
-// is about to sleep, which would otherwise keep up to 84 cells of each size from them.
+// is about to sleep, which would otherwise keep some hundred cells of each size from them.
 HEDDLE_API void flush_cells() noexcept;
 
 namespace detail {
