@@ -70,28 +70,50 @@ std::coroutine_handle<> task_frame::begin_and_tell(fork_lane& lane, task_frame& 
   return child.handle();
 }
 
-std::coroutine_handle<> task_frame::tell_others() noexcept {
-  if (static_cast<bond>(bond_ & 3) == bond::called) return end_called();
+// Of any task, also once more behind the last child where that has ended later.
+std::coroutine_handle<> task_frame::end() noexcept {
+  if (forks()) {
+    if (has_forked() && !settle_at_end()) return nullptr;
+    end_forking();
+  }
+  return tell();
+}
+
+std::coroutine_handle<> task_frame::tell() noexcept {
+  switch (static_cast<bond>(bond_ & 3)) {
+    case bond::awaited:
+      return parent().go_on_from(executor_);
+    case bond::forked:
+      return end_forked();
+    case bond::called:
+      return end_called();
+    case bond::none:
+      break;
+  }
   auto& end = *reinterpret_cast<task_end*>(bond_);
   return end.told(end, *this);
 }
 
-// As end_forked().
-std::coroutine_handle<> task_frame::end_failed() noexcept {
-  parent().fail_child(take_error());
+std::coroutine_handle<> task_frame::end_forked() noexcept {
+  if (failed()) parent().fail_child(take_error());
   const task_run& run = task_run::of_this_thread();
   if (run.lane == nullptr || run.lane->take_newest(run.floor) == nullptr) return end_behind_theft();
   return end_with_parent();
 }
 
 // Some of what is in the lane may be taken just now: what the child has come for as well.
-std::coroutine_handle<> task_frame::end_among_thieves(fork_lane& lane) noexcept {
-  return lane.end_taking_back() ? end_with_parent() : end_behind_theft();
+std::coroutine_handle<> task_frame::end_among_thieves() noexcept {
+  return task_run::of_this_thread().lane->end_taking_back() ? end_with_parent()
+                                                            : end_behind_theft();
 }
 
-std::coroutine_handle<> task_frame::end_dropped() noexcept {
+std::coroutine_handle<> task_frame::end_with_parent() noexcept {
   const std::coroutine_handle<> next = parent().go_on_in_run();
-  handle().destroy();
+  if (is_dropped()) {
+    handle().destroy();
+  } else {
+    left_by_.store(how_it_ended(), prim::relaxed);  // the handle is still to come
+  }
   return next;
 }
 
@@ -99,19 +121,19 @@ std::coroutine_handle<> task_frame::end_behind_theft() noexcept {
   task_frame& its_parent = parent();
   const executor_ref ran_on = executor_;
   exchange_current(nullptr);  // the frame keeps it
-  if (is_dropped() || !leave()) handle().destroy();
+  if (is_dropped() || !leave(how_it_ended())) handle().destroy();
   return its_parent.count_down(ran_on);
 }
 
 std::coroutine_handle<> task_frame::end_called() noexcept {
   task_frame& its_parent = parent();
-  if (failed_) its_parent.fail_child(take_error());
+  if (failed()) its_parent.fail_child(take_error());
   const executor_ref ran_on = executor_;
   exchange_current(nullptr);
   if (is_dropped()) {
     handle().destroy();
   } else {
-    is_left_.store(true, prim::relaxed);
+    left_by_.store(how_it_ended(), prim::relaxed);
   }
   return its_parent.go_on_from(ran_on);
 }
@@ -119,7 +141,7 @@ std::coroutine_handle<> task_frame::end_called() noexcept {
 // When it is not the last child the parent's frame may be gone behind the exchange.
 std::coroutine_handle<> task_frame::count_down(executor_ref ran_on) noexcept {
   if (left_.fetch_sub(1, prim::acq_rel) != 1) return nullptr;
-  return waits_at_end_ ? end_from(ran_on) : go_on_from(ran_on);
+  return has(waits_at_end) ? end_from(ran_on) : go_on_from(ran_on);
 }
 
 // True: the last child lets the parent go on, which may have done so when this returns.
@@ -131,9 +153,11 @@ bool task_frame::suspend_for_join() noexcept {
 
 // Behind the end of all children.
 void task_frame::settle() {
-  const bool refused = take_refusal();
-  if (std::exception_ptr failure = take_failure()) std::rethrow_exception(std::move(failure));
-  if (refused) throw_refused();
+  const bool was_refused = take_refusal();
+  std::exception_ptr failure = take_failure();
+  end_forking();
+  if (failure) std::rethrow_exception(std::move(failure));
+  if (was_refused) throw_refused();
 }
 
 std::exception_ptr task_frame::take_failure() noexcept {
@@ -204,7 +228,7 @@ void task_frame::make_trouble() {
 }
 
 void task_frame::keep_executor_for_children() {
-  if ((holds_ & own_executor) == 0 || !forks_ || nobody_was_taken()) return;
+  if (!has(own_executor) || !forks() || nobody_was_taken()) return;
   std::vector<executor_ref>& left = find_trouble().left;
   if (std::ranges::find(left, executor_) != left.end()) return;
   left.push_back(executor_);
@@ -224,20 +248,16 @@ bool stopped_by::parent_is_stopped() const noexcept {
   return link.requested();
 }
 
-std::coroutine_handle<> task_frame::end_behind_children() noexcept {
-  return settle_at_end() ? tell() : nullptr;
-}
-
 // At the end of the body of a task that has forked, and once more behind the last child where that
 // comes later. False: the last child lets it end, and may have done so when this returns.
 bool task_frame::settle_at_end() noexcept {
-  if (!nobody_was_taken() && !waits_at_end_) {
-    if (failed_) give_up();
-    waits_at_end_ = true;
+  if (!nobody_was_taken() && !has(waits_at_end)) {
+    if (failed()) give_up();
+    note(waits_at_end);
     if (suspend_for_join()) return false;
   }
   if (std::exception_ptr failure = take_failure()) {
-    if (failed_) {
+    if (failed()) {
       report_unhandled(std::move(failure));
     } else {
       fail(std::move(failure));

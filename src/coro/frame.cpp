@@ -70,7 +70,7 @@ void task_frame::run_here() noexcept {
   task_run here;
   const task_scope around(context_, "coroutine");
   const run_scope inside(here);
-  if (waits_at_end_) {
+  if (has(waits_at_end)) {
     here.ended = this;
   } else {
     here.next = handle();
@@ -83,7 +83,7 @@ void task_frame::act(job* j, verb v) noexcept {
   auto& self = static_cast<task_frame&>(frame_place::of(j));
   if (v == verb::run) {
     std::destroy_at(&self.as_posted);
-    if (self.refused_) [[unlikely]] {
+    if (self.has(refused)) [[unlikely]] {
       const discards_at_once inside;
       self.run_here();
     } else {
@@ -91,7 +91,7 @@ void task_frame::act(job* j, verb v) noexcept {
     }
   } else if (v == verb::discard) {
     // The task has begun, and must come to an end: the await throws.
-    self.refused_ = true;
+    self.note(refused);
     run_on_trampoline(j);
   }
 }
@@ -111,11 +111,19 @@ std::coroutine_handle<> task_frame::end_from(executor_ref from) noexcept {
   return nullptr;
 }
 
+std::coroutine_handle<> task_frame::begin_child_in_context(task_frame& child, stopped_by stop,
+                                                           std::uintptr_t marked) noexcept {
+  note_context();
+  bind(child, stop, marked);
+  child.begin_in(context_);
+  return child.handle();
+}
+
 // The one in which the task began is kept: a scope of the task's puts it back at its end.
 void task_frame::set_context(context_ref other) noexcept {
-  if (other != nullptr) other->retain(other);
-  if ((holds_ & first_context) == 0) {
-    holds_ |= first_context;
+  if (other != nullptr) hold(other);
+  if (!has(changed_context)) {
+    note(changed_context);
     first_context_ = context_;
   } else if (context_ != nullptr) {
     context_->release(context_);
@@ -124,16 +132,21 @@ void task_frame::set_context(context_ref other) noexcept {
 }
 
 void task_frame::keep_executor(executor_ref before) noexcept {
-  if ((holds_ & own_executor) != 0) release_executor(before);
-  holds_ |= own_executor;
+  if (has(own_executor)) release_executor(before);
+  note(own_executor);
 }
 
 void task_frame::let_go() noexcept {
-  if ((holds_ & first_context) != 0 && first_context_ != nullptr) {
-    first_context_->release(first_context_);
+  if (has(holds_context)) {
+    if (context_ != nullptr) context_->release(context_);
+    if (has(changed_context) && first_context_ != nullptr) first_context_->release(first_context_);
   }
-  if ((holds_ & own_executor) != 0) release_executor(executor_);
+  if (failed()) std::destroy_at(&error_or_value.error);
+  if (forks()) end_forking();
+  if (has(own_executor)) release_executor(executor_);
 }
+
+void task_frame::unhandled_exception() noexcept { fail(std::current_exception()); }
 
 void task_frame::throw_refused() {
   throw cancelled("the task's executor accepts no more work, so the task cannot go on there");

@@ -70,13 +70,19 @@ class join_wait {
   bool await_ready() const noexcept { return false; }
   template <std::derived_from<task_frame> P>
   bool await_suspend(std::coroutine_handle<P> parent) noexcept {
-    frame_ = &parent.promise();
-    return frame_->forks() && !frame_->nobody_was_taken() && frame_->suspend_for_join();
+    task_frame& frame = parent.promise();
+    if (frame.join_at_once()) [[likely]]
+      return false;
+    frame_ = &frame;
+    return !frame.nobody_was_taken() && frame.suspend_for_join();
   }
-  void await_resume() { frame_->end_join(); }
+  void await_resume() {
+    if (frame_ != nullptr) [[unlikely]]
+      frame_->settle();
+  }
 
  private:
-  task_frame* frame_ = nullptr;
+  task_frame* frame_ = nullptr;  // where there is something to be settled
 };
 
 template <class T>
@@ -158,7 +164,7 @@ class forked {
     return *this;
   }
   ~forked() {
-    if (child_ != nullptr && (child_->is_left() || !child_->leave())) child_->handle().destroy();
+    if (child_ != nullptr) let_go(*child_);
   }
 
   // False after default construction, a move and get(), and for a task that did not begin.
@@ -167,15 +173,28 @@ class forked {
   // The value, once, behind the join. Throws no_state when it is not valid, has not ended (before
   // the join that may be so), or has failed.
   T get() {
-    if (child_ == nullptr || !child_->is_left() || child_->failed()) throw no_state("forked::get");
-    const forked last(std::move(*this));
-    return last.child_->take();
+    if (child_ == nullptr || !child_->is_left_with_value()) [[unlikely]]
+      throw_no_value();
+    const owner last{*std::exchange(child_, nullptr)};
+    return last.child.take_value();
   }
 
   void swap(forked& other) noexcept { std::swap(child_, other.child_); }
 
  private:
   friend heddle::detail::fork_await<T>;
+
+  struct owner {
+    ~owner() { child.handle().destroy(); }
+    heddle::detail::task_promise<T>& child;
+  };
+
+  // Calls, so that an object in a frame has no address.
+  [[noreturn, gnu::noinline]] static void throw_no_value() { throw no_state("forked::get"); }
+  [[gnu::noinline]] static void let_go(heddle::detail::task_promise<T>& child) noexcept {
+    using leaving = heddle::detail::task_frame::leaving;
+    if (child.is_left() || !child.leave(leaving::without_value)) child.handle().destroy();
+  }
 
   explicit forked(heddle::detail::task_promise<T>* child) noexcept : child_(child) {}
 
@@ -201,9 +220,10 @@ class [[nodiscard]] fork_await {
   transfer await_suspend(std::coroutine_handle<task_promise<U>> parent) noexcept {
     assert(child_ != nullptr);
     task_frame& frame = parent.promise();
-    frame.begin_to_fork();
-    if (frame.has_failed_child()) [[unlikely]] {
-      std::exchange(child_, nullptr)->handle().destroy();
+    if (!frame.forks()) {
+      frame.begin_to_fork();
+    } else if (frame.has_failed_child()) [[unlikely]] {
+      drop(*std::exchange(child_, nullptr));
       return transfer_to<transfer>(parent);
     }
     return transfer_to<transfer>(frame.fork(*child_, task_frame::after_end::kept));
@@ -213,6 +233,8 @@ class [[nodiscard]] fork_await {
   }
 
  private:
+  [[gnu::noinline]] static void drop(task_frame& child) noexcept { child.handle().destroy(); }
+
   task_promise<T>* child_;
 };
 

@@ -56,11 +56,20 @@ struct task_run {
   bool opened_lane = false;
 };
 
-// What an await_suspend returns to let `next` go on, or nobody if it is null.
+// What an await_suspend returns to let `next` go on.
 template <class Transfer>
 Transfer transfer_to(std::coroutine_handle<> next) noexcept {
   if constexpr (std::is_void_v<Transfer>) {
     task_run::of_this_thread().next = next;
+  } else {
+    return next;
+  }
+}
+// The same, or nobody if it is null.
+template <class Transfer>
+Transfer transfer_if_any(std::coroutine_handle<> next) noexcept {
+  if constexpr (std::is_void_v<Transfer>) {
+    return transfer_to<Transfer>(next);
   } else {
     return next ? next : std::noop_coroutine();
   }
@@ -172,6 +181,8 @@ class HEDDLE_API task_frame : private frame_place {
     forked,   // the parent's rest is left to others
     called,   // the same, but the parent waits for it
   };
+  // Who has left a forked child: itself at its end, or its handle.
+  enum class leaving : std::uint8_t { nobody, with_value, without_value };
   // Of the last two: whether the frame goes with the end, or stays for who has its handle.
   enum class after_end : std::uintptr_t { kept = 0, dropped = 4 };
 
@@ -191,7 +202,7 @@ class HEDDLE_API task_frame : private frame_place {
   // A task begins when somebody awaits or starts it.
   std::suspend_always initial_suspend() const noexcept { return {}; }
   auto final_suspend() const noexcept { return at_end(); }
-  void unhandled_exception() noexcept { fail(std::current_exception()); }
+  void unhandled_exception() noexcept;
 
   // By whoever starts it, once; the thread's context becomes its own.
   void surround(const surroundings& s) noexcept {
@@ -205,29 +216,26 @@ class HEDDLE_API task_frame : private frame_place {
     return begin_child(child, stop, static_cast<std::uintptr_t>(bond::awaited));
   }
 
-  // Forking. Before the first of the following; does nothing when it has been called.
+  // Forking. Once before the first of the following, and again behind a join.
   void begin_to_fork() noexcept {
-    if (forks_) return;
-    forks_ = true;
+    note(forks_now);
     taken_ = 0;
     std::construct_at(&left_, 0);
     std::construct_at(&trouble_, std::uintptr_t{0});
   }
-  bool forks() const noexcept { return forks_; }
+  bool forks() const noexcept { return has(forks_now); }
   // Begins a child of this task, which is being suspended; returns who goes on. The parent may go
   // on elsewhere before this returns.
   //
-  // Here as in end() what is rare is a call at the very end: so what is not needs no stack.
+  // Here as in end_usually() what is rare is a call at the very end: so what is not needs no stack.
   std::coroutine_handle<> fork(task_frame& child, after_end then) noexcept {
-    const task_run& run = task_run::of_this_thread();
-    if (context_of_this_thread() != nullptr || context_ != nullptr || run.lane == nullptr ||
-        !run.lane->has_room()) [[unlikely]]
+    fork_lane* const lane = task_run::of_this_thread().lane;
+    if (is_in_a_context() || lane == nullptr || !lane->has_room()) [[unlikely]]
       return fork_slowly(child, then);
     bind(child, stopped_by(*this), bits(bond::forked, then));
-    child.context_ = nullptr;
     std::construct_at(&as_rest, &was_taken);
-    if (run.lane->push_rest_into_room(as_rest)) [[unlikely]]
-      return begin_and_tell(*run.lane, child);
+    if (lane->push_rest_into_room(as_rest)) [[unlikely]]
+      return begin_and_tell(*lane, child);
     return child.handle();
   }
   // The same, but the parent waits for it.
@@ -238,21 +246,32 @@ class HEDDLE_API task_frame : private frame_place {
     return (trouble_.load(prim::relaxed) & failed_child) != 0;
   }
   void fail_child(std::exception_ptr failure) noexcept;
-  // For the join.
+  // The join of children who have all given their parent back, and left nothing to be told of.
+  // False: there are others.
+  bool join_at_once() noexcept {
+    if (!forks()) return true;
+    if (has_forked()) [[unlikely]]
+      return false;
+    end_forking();
+    return true;
+  }
+  // The other joins.
   bool nobody_was_taken() const noexcept { return taken_ == 0; }
   bool suspend_for_join() noexcept;
-  void end_join() {
-    if (has_forked()) [[unlikely]]
-      settle();
-  }
+  void settle();
   // The end of a run: a parent whose child has been suspended. Null: none is left.
   static std::coroutine_handle<> take_left(const task_run& run) noexcept;
 
   // A forked child is left by itself, at its end, and by its handle. False: the other has left it
   // before, and the caller destroys the frame.
-  bool leave() noexcept { return !is_left_.exchange(true, prim::acq_rel); }
-  // For who has the handle: whether the child has ended.
-  bool is_left() const noexcept { return is_left_.load(prim::acquire); }
+  bool leave(leaving how) noexcept {
+    return left_by_.exchange(how, prim::acq_rel) == leaving::nobody;
+  }
+  // For who has the handle: whether the child has ended, and has a value.
+  bool is_left() const noexcept { return left_by_.load(prim::acquire) != leaving::nobody; }
+  bool is_left_with_value() const noexcept {
+    return left_by_.load(prim::acquire) == leaving::with_value;
+  }
 
   // Runs the task on this thread, from where it is suspended, until it is suspended again.
   void run_here() noexcept;
@@ -269,7 +288,10 @@ class HEDDLE_API task_frame : private frame_place {
     return handle();
   }
   // From now on it belongs to another executor.
-  void move_to(executor_ref where) noexcept { executor_ = where; }
+  void move_to(executor_ref where) noexcept {
+    executor_ = where;
+    note(moved);
+  }
   // By a task that has moved away from `before`: it keeps the executor that it is on now, for which
   // there is a reference, and no longer the other one, unless that was kept for it from above.
   void keep_executor(executor_ref before) noexcept;
@@ -302,20 +324,23 @@ class HEDDLE_API task_frame : private frame_place {
   task_frame& parent() const noexcept { return *reinterpret_cast<task_frame*>(bond_ & ~marks); }
 
   // Whether it has ended with an exception, and which.
-  bool failed() const noexcept { return failed_; }
+  bool failed() const noexcept { return has(ended_by_exception); }
+  // The same, or it has ended elsewhere than it began; then its parent was posted.
+  bool failed_or_moved() const noexcept { return has(ended_by_exception | moved); }
   std::exception_ptr take_error() noexcept { return std::exchange(error_or_value.error, nullptr); }
+  [[noreturn]] void throw_error() { std::rethrow_exception(take_error()); }
   // Also where it has ended otherwise.
   void fail(std::exception_ptr failure) noexcept {
     std::construct_at(&error_or_value.error, std::move(failure));
-    failed_ = true;
+    note(ended_by_exception);
   }
 
   // Whether its executor has refused to run it, so that it goes on on the thread that was told so;
   // asked once.
   bool take_refusal() noexcept {
-    if (!refused_) [[likely]]
+    if (!has(refused)) [[likely]]
       return false;
-    refused_ = false;
+    forget(refused);
     return true;
   }
 
@@ -335,17 +360,26 @@ class HEDDLE_API task_frame : private frame_place {
 
   task_frame() noexcept {}  // NOLINT(modernize-use-equals-default): of unions
   ~task_frame() {
-    if (context_ != nullptr) [[unlikely]]
-      context_->release(context_);
-    if (holds_ != 0) [[unlikely]]
+    if (has(holds_context | ended_by_exception | forks_now | own_executor)) [[unlikely]]
       let_go();
-    if (failed_) [[unlikely]]
-      std::destroy_at(&error_or_value.error);
-    if (forks_) {
-      std::destroy_at(&left_);
-      std::destroy_at(&trouble_);
-    }
   }
+
+  // What there is to be known of a task beside the usual: one word, so that one look is enough
+  // where nothing is. Only who has the task looks, or writes.
+  using notes = std::uint16_t;
+  static constexpr notes forks_now = 1;  // since the last join
+  static constexpr notes ended_by_exception = 2;
+  static constexpr notes moved = 4;          // to another executor than it began on
+  static constexpr notes holds_context = 8;  // or has held one
+  static constexpr notes changed_context = 16;
+  static constexpr notes refused = 32;
+  static constexpr notes own_executor = 64;      // a reference to it, since it has moved there
+  static constexpr notes value_has_place = 128;  // which `error_or_value` tells
+  static constexpr notes waits_at_end = 256;
+
+  bool has(notes any) const noexcept { return (noted_ & any) != 0; }
+  void note(notes more) noexcept { noted_ = static_cast<notes>(noted_ | more); }
+  void forget(notes some) noexcept { noted_ = static_cast<notes>(noted_ & ~some); }
 
  private:
   friend stopped_by;
@@ -365,22 +399,31 @@ class HEDDLE_API task_frame : private frame_place {
     template <std::derived_from<task_frame> P>
     transfer await_suspend(std::coroutine_handle<P> h) const noexcept {
       task_frame& self = h.promise();
-      return transfer_to<transfer>(self.end());
+      return self.end_usually<transfer>();
     }
     void await_resume() const noexcept {}
   };
 
   std::coroutine_handle<> begin_child(task_frame& child, stopped_by stop,
                                       std::uintptr_t marked) noexcept {
-    note_context();
+    if (is_in_a_context()) [[unlikely]]
+      return begin_child_in_context(child, stop, marked);
     bind(child, stop, marked);
-    child.begin_in(context_);
     return child.handle();
   }
+  std::coroutine_handle<> begin_child_in_context(task_frame& child, stopped_by stop,
+                                                 std::uintptr_t marked) noexcept;
+  // Whether it has begun in a context, or the thread is in one now.
+  bool is_in_a_context() const noexcept {
+    return (reinterpret_cast<std::uintptr_t>(context_of_this_thread()) |
+            reinterpret_cast<std::uintptr_t>(context_)) != 0;
+  }
+  // A child that has no context.
   void bind(task_frame& child, stopped_by stop, std::uintptr_t marked) noexcept {
     std::construct_at(&child.executor_, executor_);
     std::construct_at(&child.stop_, stop);
     child.bond_ = reinterpret_cast<std::uintptr_t>(this) | marked;
+    child.context_ = nullptr;
   }
   std::coroutine_handle<> fork_slowly(task_frame& child, after_end then) noexcept;
   static std::coroutine_handle<> begin_and_tell(fork_lane& lane, task_frame& child) noexcept;
@@ -388,44 +431,47 @@ class HEDDLE_API task_frame : private frame_place {
   // It was to be forked, but nobody could take the parent.
   void parent_waits() noexcept { bond_ |= static_cast<std::uintptr_t>(bond::called); }
 
-  // Whether there is something to be settled by a join, or at the end.
-  bool has_forked() const noexcept {
-    return forks_ && (taken_ != 0 || trouble_.load(prim::relaxed) != 0);
+  // Whether there is something to be settled by a join, or at the end, of who forks.
+  bool has_forked() const noexcept { return taken_ != 0 || trouble_.load(prim::relaxed) != 0; }
+  void end_forking() noexcept {
+    forget(forks_now);
+    std::destroy_at(&left_);
+    std::destroy_at(&trouble_);
   }
 
-  // Whoever waits for its end is told.
-  std::coroutine_handle<> end() noexcept {
-    if (has_forked()) [[unlikely]]
-      return end_behind_children();
-    return tell();
+  // Whoever waits for its end is told. Here are the two ways that are usual, in few instructions;
+  // end() knows all.
+  template <class Transfer>
+  Transfer end_usually() noexcept {
+    if (!has(forks_now | ended_by_exception | moved)) [[likely]] {
+      const std::uintptr_t how = bond_ & marks;
+      if (how == bits(bond::awaited, after_end::kept))
+        return transfer_to<Transfer>(parent().go_on_in_run());
+      if (how == bits(bond::forked, after_end::kept)) {
+        task_frame& its_parent = parent();
+        const task_run& run = task_run::of_this_thread();
+        fork_lane* const lane = run.lane;
+        if (lane == nullptr || lane->height() == run.floor) [[unlikely]]
+          return end_unusually<Transfer, &task_frame::end_behind_theft>();
+        if (!lane->begin_to_take_back()) [[unlikely]]
+          return end_unusually<Transfer, &task_frame::end_among_thieves>();
+        left_by_.store(leaving::with_value, prim::relaxed);  // the handle is still to come
+        return transfer_to<Transfer>(its_parent.go_on_in_run());
+      }
+    }
+    return end_unusually<Transfer, &task_frame::end>();
   }
-  std::coroutine_handle<> tell() noexcept {
-    const auto how = static_cast<bond>(bond_ & 3);
-    if (how == bond::awaited) return parent().go_on_from(executor_);
-    return how == bond::forked ? end_forked() : tell_others();
+  template <class Transfer, std::coroutine_handle<> (task_frame::*Way)() noexcept>
+  [[gnu::noinline]] Transfer end_unusually() noexcept {
+    return transfer_if_any<Transfer>((this->*Way)());
   }
-  std::coroutine_handle<> end_forked() noexcept {
-    const task_run& run = task_run::of_this_thread();
-    if (failed_) [[unlikely]]
-      return end_failed();
-    if (run.lane == nullptr || run.lane->height() == run.floor) [[unlikely]]
-      return end_behind_theft();
-    if (!run.lane->begin_to_take_back()) [[unlikely]]
-      return end_among_thieves(*run.lane);
-    return end_with_parent();
-  }
+  std::coroutine_handle<> end() noexcept;
+  std::coroutine_handle<> tell() noexcept;
+  std::coroutine_handle<> end_forked() noexcept;
   // Nobody has taken the parent, and it is back.
-  std::coroutine_handle<> end_with_parent() noexcept {
-    if (is_dropped()) return end_dropped();
-    is_left_.store(true, prim::relaxed);  // the handle is still to come
-    return parent().go_on_in_run();
-  }
-  std::coroutine_handle<> end_behind_children() noexcept;
-  std::coroutine_handle<> tell_others() noexcept;
-  std::coroutine_handle<> end_failed() noexcept;
-  std::coroutine_handle<> end_among_thieves(fork_lane& lane) noexcept;
+  std::coroutine_handle<> end_with_parent() noexcept;
+  std::coroutine_handle<> end_among_thieves() noexcept;
   std::coroutine_handle<> end_behind_theft() noexcept;
-  std::coroutine_handle<> end_dropped() noexcept;
   std::coroutine_handle<> end_called() noexcept;
   bool is_dropped() const noexcept {
     return (bond_ & static_cast<std::uintptr_t>(after_end::dropped)) != 0;
@@ -434,7 +480,9 @@ class HEDDLE_API task_frame : private frame_place {
   std::coroutine_handle<> count_down(executor_ref ran_on) noexcept;
   std::coroutine_handle<> end_from(executor_ref from) noexcept;
   bool settle_at_end() noexcept;
-  void settle();
+  leaving how_it_ended() const noexcept {
+    return failed() ? leaving::without_value : leaving::with_value;
+  }
   // For a parent that fails between a fork and the join.
   void give_up() noexcept;
   // Behind the end of all children: the first failure, or null.
@@ -450,16 +498,16 @@ class HEDDLE_API task_frame : private frame_place {
     return prim::inlined_thread_values()[static_cast<unsigned>(prim::thread_slot::context)];
   }
   void begin_in(context_ref first) noexcept {
-    if (first != nullptr) [[unlikely]]
-      first->retain(first);
     context_ = first;
+    if (first != nullptr) [[unlikely]]
+      hold(first);
   }
-  void set_context(context_ref other) noexcept;
-
-  // What few tasks have, and give back when they go.
-  static constexpr std::uint8_t first_context = 1;
-  static constexpr std::uint8_t own_executor = 2;  // a reference to it, since it has moved there
+  void hold(context_ref c) noexcept {
+    c->retain(c);
+    note(holds_context);
+  }
   void let_go() noexcept;
+  void set_context(context_ref other) noexcept;
 
   // NOLINTBEGIN(readability-identifier-naming): what is in them is private, too
   union {
@@ -469,9 +517,9 @@ class HEDDLE_API task_frame : private frame_place {
     stopped_by stop_;
   };
   std::uintptr_t bond_;  // the parent, or a task_end, with the marks of `bond` and `after_end`
-  context_ref context_ = nullptr;  // retained
-  context_ref first_context_;      // the same, once it is no longer that one
-  std::int64_t taken_;             // this and the next two from the first fork on
+  context_ref context_;  // retained
+  context_ref first_context_;  // the same, once it is no longer that one
+  std::int64_t taken_;         // this and the next two from a fork to the join behind it
   union {
     prim::atomic<std::int64_t> left_;
   };
@@ -484,12 +532,8 @@ class HEDDLE_API task_frame : private frame_place {
   outcome error_or_value;
 
  private:
-  bool forks_ = false;
-  bool failed_ = false;
-  std::uint8_t holds_ = 0;
-  bool refused_ = false;
-  bool waits_at_end_ = false;
-  prim::atomic<bool> is_left_{false};
+  notes noted_ = 0;
+  prim::atomic<leaving> left_by_{leaving::nobody};
 };
 
 }  // namespace heddle::inline HEDDLE_ABI::detail

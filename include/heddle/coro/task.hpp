@@ -38,7 +38,12 @@ class task_outcome : public task_frame {
   // What whoever awaits the task gets. Requires: it has ended. Once.
   T take() {
     if (this->failed()) [[unlikely]]
-      std::rethrow_exception(this->take_error());
+      this->throw_error();
+    return take_value();
+  }
+  // The same of one that has not failed.
+  T take_value() noexcept(std::is_void_v<T> || std::is_reference_v<T> ||
+                          std::is_nothrow_move_constructible_v<T>) {
     if constexpr (std::is_reference_v<T>) {
       return static_cast<T>(*value());
     } else if constexpr (!std::is_void_v<T>) {
@@ -48,21 +53,21 @@ class task_outcome : public task_frame {
   // Before it begins: the value goes there as soon as it is made, and is not kept here.
   void put_value_into(kept& place) noexcept {
     this->error_or_value.place = &place;
-    holds_ = holds::place;
+    this->note(task_frame::value_has_place);
   }
 
  protected:
   task_outcome() noexcept = default;
   ~task_outcome() {
     if constexpr (!in_the_frame) {
-      if (holds_ == holds::value) std::destroy_at(&value());
+      if (made_.value) std::destroy_at(&value());
     }
   }
 
   template <class U>
   void keep(U&& made) {
     if constexpr (std::is_move_assignable_v<kept>) {
-      if (holds_ == holds::place) {
+      if (this->has(task_frame::value_has_place)) {
         kept& place = *static_cast<kept*>(this->error_or_value.place);
         if constexpr (std::is_reference_v<T>) {
           place = std::addressof(made);
@@ -79,12 +84,10 @@ class task_outcome : public task_frame {
     } else {
       std::construct_at(&value(), std::forward<U>(made));
     }
-    if constexpr (!in_the_frame) holds_ = holds::value;
+    if constexpr (!in_the_frame) made_.value = true;
   }
 
  private:
-  enum class holds : unsigned char { nothing, value, place };
-
   // An error may come behind the value, where the task has forked others, and takes its place.
   static constexpr bool in_the_frame = std::is_trivially_destructible_v<kept> &&
                                        sizeof(kept) <= task_frame::word_bytes &&
@@ -92,7 +95,11 @@ class task_outcome : public task_frame {
   static constexpr std::size_t slack = alignof(kept) > promise_alignment
                                            ? alignof(kept) - promise_alignment
                                            : 0;
+  struct unmarked {};
   struct nowhere {};
+  struct mark {
+    bool value = false;
+  };
   struct room {
     alignas(alignof(kept) > promise_alignment
                 ? promise_alignment
@@ -109,7 +116,7 @@ class task_outcome : public task_frame {
     }
   }
 
-  holds holds_ = holds::nothing;  // beside the last of the frame
+  [[no_unique_address]] std::conditional_t<in_the_frame, unmarked, mark> made_;
   [[no_unique_address]] std::conditional_t<in_the_frame, nowhere, room> room_;
 };
 
@@ -252,11 +259,18 @@ class [[nodiscard]] task_wait {
   }
   // An exception comes through in any case.
   T take() {
-    if (child_->parent().take_refusal() && !child_->failed()) task_frame::throw_refused();
-    return child_->take();
+    if (child_->failed_or_moved()) [[unlikely]]
+      throw_if_failed(*child_);
+    return child_->take_value();
   }
 
  private:
+  static void throw_if_failed(task_frame& child) {
+    const bool refused = child.parent().take_refusal();
+    if (child.failed()) child.throw_error();
+    if (refused) task_frame::throw_refused();
+  }
+
   task_promise<T>* const child_;
 };
 
