@@ -154,8 +154,11 @@ bool task_frame::suspend_for_join() noexcept {
 // Behind the end of all children.
 void task_frame::settle() {
   const bool was_refused = take_refusal();
-  std::exception_ptr failure = take_failure();
-  end_forking();
+  std::exception_ptr failure;
+  if (forks()) {
+    failure = take_failure();
+    end_forking();
+  }
   if (failure) std::rethrow_exception(std::move(failure));
   if (was_refused) throw_refused();
 }

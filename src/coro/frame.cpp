@@ -111,9 +111,12 @@ std::coroutine_handle<> task_frame::end_from(executor_ref from) noexcept {
   return nullptr;
 }
 
-std::coroutine_handle<> task_frame::begin_child_in_context(task_frame& child, stopped_by stop,
-                                                           std::uintptr_t marked) noexcept {
+// In any context. Whoever takes the value of a child that has moved looks whether the parent was
+// refused, and so must who takes this one's.
+std::coroutine_handle<> task_frame::begin_child_unusually(task_frame& child, stopped_by stop,
+                                                          std::uintptr_t marked) noexcept {
   note_context();
+  if (has(refused)) child.note(moved);
   bind(child, stop, marked);
   child.begin_in(context_);
   return child.handle();

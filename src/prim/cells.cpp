@@ -41,7 +41,8 @@ namespace {
 
 using detail::cell_heap;
 
-// Two more words of static thread-local storage, which a library loaded late can still get.
+// Two more words of static thread-local storage, like the lists: a library that is loaded late can
+// still get so little.
 [[gnu::tls_model("initial-exec")]] constinit thread_local cell_heap* my_heap = nullptr;
 [[gnu::tls_model("initial-exec")]] constinit thread_local bool thread_has_ended = false;
 

@@ -74,11 +74,11 @@ class join_wait {
     if (frame.join_at_once()) [[likely]]
       return false;
     frame_ = &frame;
-    return !frame.nobody_was_taken() && frame.suspend_for_join();
+    return frame.forks() && !frame.nobody_was_taken() && frame.suspend_for_join();
   }
   void await_resume() {
     if (frame_ != nullptr) [[unlikely]]
-      frame_->settle();
+      std::exchange(frame_, nullptr)->settle();
   }
 
  private:

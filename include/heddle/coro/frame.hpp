@@ -246,16 +246,17 @@ class HEDDLE_API task_frame : private frame_place {
     return (trouble_.load(prim::relaxed) & failed_child) != 0;
   }
   void fail_child(std::exception_ptr failure) noexcept;
-  // The join of children who have all given their parent back, and left nothing to be told of.
-  // False: there are others.
+  // The join of children who have all given their parent back, and left nothing to be told of, and
+  // of none. False: there is more to be done.
   bool join_at_once() noexcept {
-    if (!forks()) return true;
-    if (has_forked()) [[unlikely]]
+    const notes now = noted_ & (forks_now | refused);
+    if (now == 0) return true;
+    if (now != forks_now || has_forked()) [[unlikely]]
       return false;
     end_forking();
     return true;
   }
-  // The other joins.
+  // The other joins, also of a task without children that has been refused.
   bool nobody_was_taken() const noexcept { return taken_ == 0; }
   bool suspend_for_join() noexcept;
   void settle();
@@ -406,13 +407,13 @@ class HEDDLE_API task_frame : private frame_place {
 
   std::coroutine_handle<> begin_child(task_frame& child, stopped_by stop,
                                       std::uintptr_t marked) noexcept {
-    if (is_in_a_context()) [[unlikely]]
-      return begin_child_in_context(child, stop, marked);
+    if (is_in_a_context() || has(refused)) [[unlikely]]
+      return begin_child_unusually(child, stop, marked);
     bind(child, stop, marked);
     return child.handle();
   }
-  std::coroutine_handle<> begin_child_in_context(task_frame& child, stopped_by stop,
-                                                 std::uintptr_t marked) noexcept;
+  std::coroutine_handle<> begin_child_unusually(task_frame& child, stopped_by stop,
+                                                std::uintptr_t marked) noexcept;
   // Whether it has begun in a context, or the thread is in one now.
   bool is_in_a_context() const noexcept {
     return (reinterpret_cast<std::uintptr_t>(context_of_this_thread()) |

@@ -43,7 +43,7 @@ class task_outcome : public task_frame {
   }
   // The same of one that has not failed.
   T take_value() noexcept(std::is_void_v<T> || std::is_reference_v<T> ||
-                          std::is_nothrow_move_constructible_v<T>) {
+                          std::is_nothrow_constructible_v<T, kept>) {
     if constexpr (std::is_reference_v<T>) {
       return static_cast<T>(*value());
     } else if constexpr (!std::is_void_v<T>) {

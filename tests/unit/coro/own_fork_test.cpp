@@ -20,6 +20,7 @@
 #include <heddle/base/context_slot.hpp>
 #include <heddle/base/errors.hpp>
 #include <heddle/exec/inline_executor.hpp>
+#include <heddle/exec/manual_executor.hpp>
 #include <heddle/exec/thread_pool.hpp>
 
 #include "support/pools.hpp"
@@ -416,6 +417,57 @@ TEST(coro_own_fork, a_parent_that_its_pool_refuses_ends_behind_its_children) {
     EXPECT_THROW(result.get(), cancelled);
   }
   EXPECT_EQ(ended, 2);
+}
+
+// A child moves to the pool, where it closes the executor of its parent, which nobody could take:
+// there are no lanes. So the parent goes on on the pool's thread, and has to be told.
+task<int> one_that_closes(heddle::manual_executor& home, thread_pool& pool) {
+  co_await schedule_on(pool);
+  home.close();
+  co_return 1;
+}
+
+TEST(coro_own_fork, a_refusal_behind_a_child_without_a_lane_is_told_by_the_join) {
+  thread_pool pool(1);
+  heddle::manual_executor home;
+  const auto parent = [](heddle::manual_executor& at, thread_pool& other) -> task<int> {
+    const auto child = co_await fork(one_that_closes(at, other));
+    EXPECT_TRUE(child.valid());
+    EXPECT_THROW(co_await join(), cancelled);
+    co_await join();  // told once
+    co_return 7;
+  };
+  heddle::future<int> result = spawn(home, parent(home, pool));
+  EXPECT_TRUE(home.run_one());
+  EXPECT_EQ(result.get(), 7);
+}
+
+TEST(coro_own_fork, a_refusal_behind_a_child_without_a_lane_is_told_by_the_next_await) {
+  thread_pool pool(1);
+  heddle::manual_executor home;
+  const auto parent = [](heddle::manual_executor& at, thread_pool& other) -> task<int> {
+    auto child = co_await fork(one_that_closes(at, other));
+    EXPECT_THROW(co_await number(2), cancelled);
+    EXPECT_EQ(co_await number(3), 3);
+    co_await join();
+    co_return child.get();
+  };
+  heddle::future<int> result = spawn(home, parent(home, pool));
+  EXPECT_TRUE(home.run_one());
+  EXPECT_EQ(result.get(), 1);
+}
+
+TEST(coro_own_fork, a_join_that_is_kept_may_be_awaited_again) {
+  thread_pool pool(1);
+  const auto parent = []() -> task<int> {
+    auto all = join();
+    auto first = co_await fork(failing("first"));
+    EXPECT_THROW(co_await all, std::runtime_error);
+    auto second = co_await fork(number(2));
+    co_await all;
+    co_return second.get();
+  };
+  EXPECT_EQ(spawn(pool, parent()).get(), 2);
 }
 
 }  // namespace

@@ -212,4 +212,27 @@ task<int> large(int n) {
 
 TEST(coro_task, frames_of_any_size) { EXPECT_EQ(sync_wait(large(5)), 15); }
 
+// Its constant form may be copied for a move without throwing, but it is the moving that happens.
+struct throws_as_it_moves {
+  throws_as_it_moves() = default;
+  throws_as_it_moves(const throws_as_it_moves&) noexcept {}
+  throws_as_it_moves(throws_as_it_moves&&) noexcept(false) { throw std::runtime_error("moved"); }
+};
+
+TEST(coro_task, of_a_constant_value_whose_move_throws_throws_it) {
+  const auto child = []() -> task<const throws_as_it_moves> {
+    const throws_as_it_moves value;
+    co_return value;
+  };
+  const auto parent = [](auto& of) -> task<bool> {
+    try {
+      static_cast<void>(co_await of());
+    } catch (const std::runtime_error&) {
+      co_return true;
+    }
+    co_return false;
+  };
+  EXPECT_TRUE(sync_wait(parent(child)));
+}
+
 }  // namespace
