@@ -119,7 +119,8 @@ std::coroutine_handle<> task_frame::end_with_parent() noexcept {
 
 std::coroutine_handle<> task_frame::end_behind_theft() noexcept {
   task_frame& its_parent = parent();
-  const executor_ref ran_on = executor_;
+  // One that goes with the frame may have its address used again before the parent looks.
+  const executor_ref ran_on = has(own_executor) ? executor_ref() : executor_;
   exchange_current(nullptr);  // the frame keeps it
   if (is_dropped() || !leave(how_it_ended())) handle().destroy();
   return its_parent.count_down(ran_on);

@@ -1,9 +1,11 @@
 #include <heddle/exec/retain_executor.hpp>
 #include <heddle/exec/strand.hpp>
+#include <heddle/future/state.hpp>
 #include <heddle/prim/atomic.hpp>
 #include <heddle/prim/cell.hpp>
 #include <heddle/prim/limits.hpp>
 
+#include "future/trampoline.hpp"
 #include "running_scope.hpp"
 #include "strand_access.hpp"
 
@@ -41,13 +43,22 @@ class strand_core final : public job {
   }
 
  private:
+  // The rest of the discarding.
+  struct discarding final : job {
+    explicit discarding(strand_core& core) noexcept : job(&act), of(core) {}
+    static void act(job* j, verb v) noexcept {
+      if (v == verb::run) static_cast<discarding*>(j)->of.discard_some();
+    }
+    strand_core& of;
+  };
+
   static constexpr job* idle = nullptr;
   job* at_work() noexcept { return this; }  // and nothing was posted since it looked last
 
   static void act(job* j, verb v) noexcept {
     auto* const self = static_cast<strand_core*>(j);
     if (v == verb::run) self->take_turn();
-    if (v == verb::discard) self->discard_all();
+    if (v == verb::discard) self->discard_some();
   }
 
   void take_turn() noexcept {
@@ -69,10 +80,14 @@ class strand_core final : public job {
     }
   }
 
-  void discard_all() noexcept {
+  // A coroutine that is discarded goes on, at once or as soon as the job on this thread's stack
+  // returns. It is in the strand still, so the strand is not done before that.
+  void discard_some() noexcept {
     while (!rest()) {
       job* const j = next();
+      const void* const before = end_of_trampoline();
       j->run(j, verb::discard);
+      if (end_of_trampoline() != before) return run_on_trampoline(&discards_);
     }
     release();
   }
@@ -110,6 +125,7 @@ class strand_core final : public job {
   prim::atomic<job*> newest_{idle};
   prim::atomic<int> references_{1};
   prim::cell<job*> oldest_{nullptr};  // taken and not yet run, oldest first; the worker's own
+  discarding discards_{*this};        // likewise
 };
 
 void strand_access::retain(strand_core& core) noexcept { core.retain(); }

@@ -6,6 +6,8 @@
 #include <heddle/prim/thread_local.hpp>
 #include <heddle/sync/blocking_region.hpp>
 
+#include "trampoline.hpp"
+
 namespace heddle::inline HEDDLE_ABI::detail {
 
 // Three things must have come about; whoever brings the last one is alone with the state.
@@ -204,6 +206,11 @@ void bounce(job* j, verb v, prim::thread_slot where) noexcept {
 void run_on_trampoline(job* j) noexcept { bounce(j, verb::run, prim::thread_slot::trampoline); }
 void discard_on_trampoline(job* j) noexcept {
   bounce(j, verb::discard, prim::thread_slot::discarding);
+}
+
+const void* end_of_trampoline() noexcept {
+  const void* const slot = prim::thread_value(prim::thread_slot::trampoline);
+  return slot != nullptr ? static_cast<const trampoline_queue*>(slot)->end : nullptr;
 }
 
 executor_ref trampoline() noexcept {

@@ -14,6 +14,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <latch>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -641,6 +642,64 @@ TEST(coro_pool_end, races_with_what_wakes_them) {
     for (auto& one : tasks) one.wait();
     EXPECT_EQ(counted::alive, 0);
   }
+}
+
+// A task of another strand is refused, and wakes one of this strand, whose turn is behind it on its
+// thread. Until then one that is woken on another thread has to wait.
+TEST(coro_pool_end, refused_tasks_of_a_strand_still_run_one_at_a_time) {
+  const heddle_test::watchdog dog;
+  manual_reset_event first, second, third;
+  std::latch second_is_woken(1), third_is_woken(1);
+  std::atomic<std::thread::id> threads[2];
+  std::optional<thread_pool> pool(2U);
+  const heddle::strand other(*pool), both(*pool);
+  const auto wakes = [&]() -> task<> {
+    EXPECT_THROW(co_await first, cancelled);
+    second.set();
+    second_is_woken.count_down();
+    third_is_woken.wait();
+  };
+  const auto goes_on = [&](manual_reset_event& awaited, int n) -> task<> {
+    EXPECT_THROW(co_await awaited, cancelled);
+    threads[n] = std::this_thread::get_id();
+  };
+  auto a = spawn(other, wakes());
+  auto b = spawn(both, goes_on(second, 0));
+  auto c = spawn(both, goes_on(third, 1));
+  pool->wait_idle();
+  pool.reset();
+
+  std::thread waker([&] { first.set(); });
+  const auto its_id = waker.get_id();
+  second_is_woken.wait();
+  third.set();
+  third_is_woken.count_down();
+  waker.join();
+  a.get();
+  b.get();
+  c.get();
+  EXPECT_EQ(threads[0].load(), its_id);
+  EXPECT_EQ(threads[1].load(), its_id);
+}
+
+// What it was refused before is told by nothing: it has moved to who runs it.
+TEST(coro_pool_end, one_that_was_refused_without_being_told_may_move_elsewhere) {
+  const heddle_test::watchdog dog;
+  thread_pool live(1);
+  std::optional<thread_pool> dead(1U);
+  const heddle::strand home(*dead);
+  const auto child = [&]() -> task<> {
+    co_await schedule_on(live);
+    dead.reset();
+  };
+  const auto parent = [&]() -> task<bool> {
+    co_await fork(child());
+    co_await schedule_on(live);
+    const bool arrived = live.worker_index().has_value();
+    co_await join();
+    co_return arrived&& co_await heddle::coro::get_executor() == live.executor();
+  };
+  EXPECT_TRUE(spawn(home, parent()).get());
 }
 
 }  // namespace
