@@ -6,18 +6,18 @@
 namespace heddle::inline HEDDLE_ABI::detail {
 
 void retain_executor(executor_ref where) noexcept {
-  if (pool_core* const core = core_behind(where)) {
-    core->retain();
-  } else if (strand_core* const core = strand_access::behind(where)) {
-    strand_access::retain(*core);
+  if (pool_core* const pool = core_behind(where)) {
+    pool->retain();
+  } else if (strand_core* const strand = strand_access::behind(where)) {
+    strand_access::retain(*strand);
   }
 }
 
 void release_executor(executor_ref where) noexcept {
-  if (pool_core* const core = core_behind(where)) {
-    core->release();
-  } else if (strand_core* const core = strand_access::behind(where)) {
-    strand_access::release(*core);
+  if (pool_core* const pool = core_behind(where)) {
+    pool->release();
+  } else if (strand_core* const strand = strand_access::behind(where)) {
+    strand_access::release(*strand);
   }
 }
 

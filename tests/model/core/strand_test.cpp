@@ -1,4 +1,5 @@
 #include <heddle/exec/strand.hpp>
+#include <heddle/future/state.hpp>
 
 #include <memory>
 #include <optional>
@@ -120,6 +121,43 @@ TEST(StrandModel, SeveralTurns) {
     });
     other.join();
     one.post([&] { model::check(runs.get() == 5); });
+  });
+}
+
+// Goes on when it is discarded, as a coroutine does.
+struct goes_on final : job {
+  explicit goes_on(prim::cell<int>& counts) noexcept : job(&act), of(counts) {}
+  static void act(job* j, verb v) noexcept {
+    if (v == verb::discard) return heddle::detail::run_on_trampoline(j);
+    prim::cell<int>& counts = static_cast<goes_on*>(j)->of;
+    counts.set(counts.get() + 1);
+  }
+  prim::cell<int>& of;
+};
+
+// One of two is discarded in the middle of a turn of its thread, and goes on behind that. Fails
+// when the strand is idle before.
+TEST(StrandModel, WhatGoesOnWhenDiscardedIsOneAtATime) {
+  holds([] {
+    constexpr executor_ref refuses{nullptr,
+                                   [](void*, job* j) noexcept { j->run(j, verb::discard); }};
+    const strand one(refuses);
+    prim::cell<int> runs;
+    goes_on first(runs), second(runs);
+    struct turn final : job {
+      turn(const strand& where, job& given) noexcept : job(&act), to(where), what(given) {}
+      static void act(job* j, verb) noexcept {
+        const auto& self = *static_cast<turn*>(j);
+        self.to.executor().post(&self.what);
+      }
+      const strand& to;
+      job& what;
+    };
+    prim::thread other([&] { one.executor().post(&second); });
+    turn outer(one, first);
+    heddle::detail::run_on_trampoline(&outer);
+    other.join();
+    model::check(runs.get() == 2, "both have gone on");
   });
 }
 
