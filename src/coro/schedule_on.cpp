@@ -7,12 +7,12 @@ namespace heddle::inline HEDDLE_ABI::detail {
 // Until it has arrived there the task keeps both.
 void executor_change::change(task_frame& task) {
   task_ = &task;
-  static_cast<void>(task.take_refusal());  // to go elsewhere is what is left to who was refused
   before_ = task.executor();
   if (where_ != before_) {
     task.keep_executor_for_children();
     retain_executor(where_);
   }
+  static_cast<void>(task.take_refusal());  // to go elsewhere is what is left to who was refused
   task.note_context();
   task.move_to(where_);
   task.go_on();

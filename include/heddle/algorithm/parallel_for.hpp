@@ -16,8 +16,7 @@ namespace heddle::inline HEDDLE_ABI {
 
 namespace detail {
 
-// The bodies are not inlined: one loop for each f, which compilers make the most of where there is
-// nothing else beside it.
+// The bodies are not inlined: one loop for each f, however many ways lead to it.
 
 template <class I, class F>
 class index_loop final : public loop_work {

@@ -326,7 +326,8 @@ class HEDDLE_API task_frame : private frame_place {
 
   // Whether it has ended with an exception, and which.
   bool failed() const noexcept { return has(ended_by_exception); }
-  // The same, or it has ended elsewhere than it began; then its parent was posted.
+  // The same, or its parent may have been refused: it was posted, for this has ended elsewhere than
+  // it began, or was refused before.
   bool failed_or_moved() const noexcept { return has(ended_by_exception | moved); }
   std::exception_ptr take_error() noexcept { return std::exchange(error_or_value.error, nullptr); }
   [[noreturn]] void throw_error() { std::rethrow_exception(take_error()); }
@@ -370,7 +371,7 @@ class HEDDLE_API task_frame : private frame_place {
   using notes = std::uint16_t;
   static constexpr notes forks_now = 1;  // since the last join
   static constexpr notes ended_by_exception = 2;
-  static constexpr notes moved = 4;          // to another executor than it began on
+  static constexpr notes moved = 4;          // to another executor, or the parent was refused
   static constexpr notes holds_context = 8;  // or has held one
   static constexpr notes changed_context = 16;
   static constexpr notes refused = 32;

@@ -115,6 +115,12 @@ void expect_all_cancelled(std::vector<future<void>>& tasks) {
   EXPECT_EQ(counted::alive, 0);
 }
 
+void expect_all_refused(places& all, std::vector<future<void>>& tasks, const ending& how) {
+  all.wake_all();
+  expect_all_cancelled(tasks);
+  EXPECT_EQ(how.refused, 5);
+}
+
 TEST(coro_pool_end, woken_behind_a_shutdown) {
   const heddle_test::watchdog dog;
   for (const auto mode : {heddle::shutdown_mode::drain, heddle::shutdown_mode::cancel}) {
@@ -125,9 +131,7 @@ TEST(coro_pool_end, woken_behind_a_shutdown) {
     pool.wait_idle();
     EXPECT_TRUE(pool.shutdown(mode).completed);
     EXPECT_EQ(counted::alive, 5);
-    all.wake_all();
-    expect_all_cancelled(tasks);
-    EXPECT_EQ(how.refused, 5);
+    expect_all_refused(all, tasks, how);
     EXPECT_EQ(how.thread.load(), std::this_thread::get_id());
     EXPECT_EQ(all.permits.available(), 1);  // given back
   }
@@ -149,9 +153,7 @@ TEST(coro_pool_end, woken_behind_its_destruction) {
       pool.wait_idle();
     }
     EXPECT_EQ(counted::alive, 5);
-    all.wake_all();
-    expect_all_cancelled(tasks);
-    EXPECT_EQ(how.refused, 5);
+    expect_all_refused(all, tasks, how);
     EXPECT_EQ(how.thread.load(), std::this_thread::get_id());
   }
 }
@@ -495,9 +497,7 @@ TEST(coro_pool_end, below_a_strand) {
     tasks = one_of_each(heddle::strand(in_turn.executor()).executor(), all, how);
     pool.wait_idle();
   }
-  all.wake_all();
-  expect_all_cancelled(tasks);
-  EXPECT_EQ(how.refused, 5);
+  expect_all_refused(all, tasks, how);
 }
 
 // A strand that is gone has not ended: what it is on runs its jobs.
